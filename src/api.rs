@@ -1,0 +1,196 @@
+//! The API server behind narrow traits.
+//!
+//! Components see only the traits of this file; the HTTP client, informers and recorders that implement them live in
+//! `api/`. Watches decode straight into slim [`crate::model`] types.
+
+use crate::model::{Meta, NamespacedName, Object, PodUid};
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a watch tells its reader. The first message is always `Replaced`: the first full list.
+#[derive(Clone, Debug)]
+pub enum Change<T> {
+    /// The complete set after a (re)list; whatever is not in it is gone.
+    Replaced(Vec<Arc<T>>),
+    /// Added or modified.
+    Applied(Arc<T>),
+    /// Deleted; carries the last known state.
+    Deleted(Arc<T>),
+}
+
+/// What went wrong with a call to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server answered with an error status.
+    #[error("{verb} {path}: {code} {reason}: {message}")]
+    Status {
+        /// HTTP verb.
+        verb: &'static str,
+        /// Request path.
+        path: String,
+        /// HTTP code.
+        code: u16,
+        /// `metav1.Status.reason`, as `NotFound` or `Forbidden`.
+        reason: String,
+        /// Words of the server.
+        message: String,
+    },
+    /// No answer: connect, TLS or transport failed, or the time limit passed.
+    #[error("{verb} {path}: {cause}")]
+    Unreachable {
+        /// HTTP verb.
+        verb: &'static str,
+        /// Request path.
+        path: String,
+        /// What failed, in words that name the remedy where one is known.
+        cause: String,
+    },
+    /// The answer could not be decoded.
+    #[error("{verb} {path}: unexpected answer: {cause}")]
+    Decode {
+        /// HTTP verb.
+        verb: &'static str,
+        /// Request path.
+        path: String,
+        /// Decoder's words.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// HTTP status of the answer, if there was one.
+    pub fn code(&self) -> Option<u16> {
+        match self {
+            Self::Status { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+    /// The object does not exist.
+    pub fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+    /// The object exists already, or was changed meanwhile.
+    pub fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+}
+
+/// Result of an API call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Writes about Pods.
+#[async_trait]
+pub trait Pods: Send + Sync {
+    /// Patches `status` (strategic merge) with the UID as precondition. `NotFound` or `Conflict` mean that this Pod
+    /// is gone (another one may have its name).
+    async fn patch_status(&self, pod: &NamespacedName, uid: &PodUid, status: &Value) -> Result<()>;
+    /// Deletes the object now (grace 0) with the UID as precondition; a Pod that is gone already is a success.
+    async fn delete_now(&self, pod: &NamespacedName, uid: &PodUid) -> Result<()>;
+    /// Reads the UID of the Pod that has this name now, if any.
+    async fn current_uid(&self, pod: &NamespacedName) -> Result<Option<PodUid>>;
+}
+
+/// Slim ConfigMap or Secret.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ConfigObject {
+    /// Metadata.
+    pub metadata: Meta,
+    /// ConfigMap: text by key. Secret: base64 by key.
+    pub data: BTreeMap<Box<str>, Box<str>>,
+    /// ConfigMap: base64 by key.
+    pub binary_data: BTreeMap<Box<str>, Box<str>>,
+    /// Secret type, as `kubernetes.io/dockerconfigjson`.
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+}
+
+impl Object for ConfigObject {
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+/// A bound service account token.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The JWT.
+    pub token: Box<str>,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// What a token is asked for.
+#[derive(Clone, Debug)]
+pub struct TokenRequest {
+    /// The service account.
+    pub service_account: NamespacedName,
+    /// Audience; empty means the API server's default.
+    pub audience: Box<str>,
+    /// Life in seconds.
+    pub expiration_seconds: i64,
+    /// Pod the token is bound to.
+    pub pod_name: Box<str>,
+    /// Its UID.
+    pub pod_uid: PodUid,
+}
+
+/// Reads of configuration data for volumes, environment and pulls.
+#[async_trait]
+pub trait ConfigData: Send + Sync {
+    /// A ConfigMap; `None` when it does not exist.
+    async fn config_map(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>>;
+    /// A Secret; `None` when it does not exist.
+    async fn secret(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>>;
+    /// A bound token by TokenRequest.
+    async fn token(&self, request: &TokenRequest) -> Result<Token>;
+}
+
+/// Reads and writes of our own Node and Lease.
+#[async_trait]
+pub trait Nodes: Send + Sync {
+    /// Our Node as JSON, if it exists.
+    async fn get(&self, name: &str) -> Result<Option<Value>>;
+    /// Creates the Node.
+    async fn create(&self, node: &Value) -> Result<Value>;
+    /// Merge-patches metadata/spec.
+    async fn patch(&self, name: &str, patch: &Value) -> Result<Value>;
+    /// Strategic-merge-patches `status`.
+    async fn patch_status(&self, name: &str, patch: &Value) -> Result<Value>;
+    /// Creates or renews the Lease of this name in `kube-node-lease`.
+    async fn renew_lease(&self, name: &str, lease_duration_seconds: i32, now: Timestamp) -> Result<()>;
+}
+
+/// `Normal` or `Warning`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventType {
+    /// Information.
+    Normal,
+    /// Something is wrong.
+    Warning,
+}
+
+/// The object an Event is about.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ObjectRef {
+    /// `Pod`, `Node`, `Service`, …
+    pub kind: Box<str>,
+    /// `v1`, `discovery.k8s.io/v1`, …
+    pub api_version: Box<str>,
+    /// Namespace and name.
+    pub key: NamespacedName,
+    /// UID; for a Node kubelet uses the node's name.
+    pub uid: PodUid,
+    /// As `spec.containers{web}`; empty for the whole object.
+    pub field_path: Box<str>,
+}
+
+/// Takes Events without blocking; delivery is best effort, repeated Events are counted up, not repeated.
+pub trait Events: Send + Sync {
+    /// Records one Event.
+    fn emit(&self, object: &ObjectRef, kind: EventType, reason: &'static str, message: String);
+}

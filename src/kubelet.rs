@@ -1,0 +1,9 @@
+//! The node agent's pod side: from watched Pods to running containers and back to status.
+//!
+//! One worker per pod UID runs observe → plan → execute → status. The pure files (`plan`, `status`, `translate`,
+//! `dns`, `hosts`, `dirs`, `volume/content`, `probe/state`) decide; `worker`, `execute`, `observe`, `volume`, `probe`
+//! and `node` do.
+
+pub mod dirs;
+pub mod observed;
+pub mod plan;

@@ -1,0 +1,146 @@
+//! PURE. Decides what to do next for one Pod: `(spec, observed, memory, now) -> Plan`.
+//!
+//! A plan holds only steps that can be done now; after executing them the worker observes and plans again. Waiting is
+//! expressed as `wake_at`, never as a sleep.
+
+use super::observed::Observed;
+use crate::model::pod::Pod;
+use crate::model::{ContainerId, SandboxId};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// What the Pod should become.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// Run it as its spec says.
+    Run,
+    /// Stop everything, with at most this many seconds of grace per container, then remove it.
+    Terminate {
+        /// Seconds between SIGTERM and SIGKILL.
+        grace_seconds: i64,
+    },
+}
+
+/// What outlives one pass but is not in the runtime: kept by the worker, rebuilt from history at start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    /// Per container: why it does not run, and when to try again.
+    pub waiting: BTreeMap<Box<str>, Waiting>,
+    /// Why the sandbox does not exist, and when to try again.
+    pub sandbox_retry: Option<Waiting>,
+    /// Per container: current crash backoff.
+    pub backoff: BTreeMap<Box<str>, Backoff>,
+    /// The Pod has ended (phase Succeeded or Failed); nothing is started any more.
+    pub ended: bool,
+}
+
+/// Why something does not run yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// kubelet's reason: `ErrImagePull`, `ImagePullBackOff`, `CreateContainerError`, `RunContainerError`,
+    /// `CreateContainerConfigError`, `InvalidImageName`, `CrashLoopBackOff`, …
+    pub reason: Box<str>,
+    /// Words for people, with the runtime's own.
+    pub message: Box<str>,
+    /// Earliest next try.
+    pub retry_at: Timestamp,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+/// Crash backoff of one container (10 s doubling to 300 s, reset after 10 minutes of running).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Backoff {
+    /// Current delay in seconds.
+    pub delay_seconds: i64,
+    /// When it last grew.
+    pub updated: Timestamp,
+}
+
+/// What probes say about one container instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProbeView {
+    /// Liveness or startup probe has failed: the container must be killed; the text is the event's message.
+    pub unhealthy: Option<Box<str>>,
+    /// Readiness; true when there is no readiness probe and the container is started.
+    pub ready: bool,
+    /// Startup probe has succeeded, or there is none.
+    pub started: bool,
+}
+
+/// Everything a plan is computed from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// The Pod as the API server has it.
+    pub pod: &'a Pod,
+    /// What it should become.
+    pub intent: &'a Intent,
+    /// What the runtime says.
+    pub observed: &'a Observed,
+    /// Probe results by container id.
+    pub probes: &'a BTreeMap<ContainerId, ProbeView>,
+    /// What the worker remembers.
+    pub memory: &'a Memory,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One step. The executor does one at a time and reports what it saw.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Create the next sandbox.
+    CreateSandbox {
+        /// Attempt number for its metadata.
+        attempt: u32,
+    },
+    /// Pull the image if the policy says so, then create and start a container.
+    StartContainer {
+        /// Name in the spec (containers or initContainers).
+        name: Box<str>,
+        /// True for an init container.
+        init: bool,
+        /// Attempt number for its metadata (= restart count).
+        attempt: u32,
+        /// Sandbox it goes into.
+        sandbox: SandboxId,
+    },
+    /// Stop a running container (SIGTERM, then SIGKILL after the grace period).
+    StopContainer {
+        /// Which one.
+        id: ContainerId,
+        /// Its name.
+        name: Box<str>,
+        /// Seconds of grace.
+        grace_seconds: i64,
+        /// Message of the `Killing` event.
+        message: Box<str>,
+    },
+    /// Stop a sandbox: its network goes away.
+    StopSandbox {
+        /// Which one.
+        id: SandboxId,
+    },
+    /// Remove a stopped container; the newest dead instance of each name is kept for its log and status.
+    RemoveContainer {
+        /// Which one.
+        id: ContainerId,
+    },
+    /// Remove a stopped sandbox.
+    RemoveSandbox {
+        /// Which one.
+        id: SandboxId,
+    },
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Steps; those of one plan may run in parallel unless they stop or remove (those run in order).
+    pub actions: Vec<Action>,
+    /// Plan again at this time at the latest.
+    pub wake_at: Option<Timestamp>,
+    /// The worker's memory after this decision (backoff grown, waiting reasons set or cleared).
+    pub memory: Memory,
+    /// Everything of a terminating Pod is stopped and removed: volumes and the API object may go.
+    pub finished: bool,
+}

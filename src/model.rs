@@ -1,0 +1,13 @@
+//! Pure domain types that components share. No IO, no async, no imports of ours.
+//!
+//! API objects are *slim*: they decode only the fields rustlet acts on and skip the rest without allocating, which is
+//! what keeps the agent small. A field is added here the day something uses it.
+
+pub mod ids;
+pub mod meta;
+pub mod net;
+pub mod pod;
+pub mod service;
+
+pub use ids::{ContainerId, NamespacedName, PodUid, SandboxId};
+pub use meta::{Meta, Object};

@@ -1,0 +1,71 @@
+//! Nodes and addresses as the network side sees them.
+
+use super::meta::{Meta, Object};
+use ipnet::IpNet;
+use serde::Deserialize;
+use std::net::IpAddr;
+
+/// Slim Node: what peers need to know of a node (addresses and pod CIDRs), plus labels in the metadata.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// Metadata.
+    pub metadata: Meta,
+    /// Slim spec.
+    pub spec: NodeSpec,
+    /// Slim status.
+    pub status: NodeStatus,
+}
+
+/// Slim `v1.NodeSpec`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeSpec {
+    /// Pod CIDRs as the controller manager wrote them, unparsed so that one bad Node harms only itself.
+    #[serde(rename = "podCIDRs")]
+    pub pod_cidrs: Vec<Box<str>>,
+}
+
+/// Slim `v1.NodeStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// Addresses by type (`InternalIP`, `Hostname`, …).
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// One entry of `status.addresses`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct NodeAddress {
+    /// `InternalIP`, `ExternalIP`, `Hostname`, …
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    /// The address itself.
+    pub address: Box<str>,
+}
+
+impl Object for Node {
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
+}
+
+impl Node {
+    /// The pod CIDRs that parse; the others are returned as text so that the caller can say which object is wrong.
+    pub fn pod_cidrs(&self) -> (Vec<IpNet>, Vec<&str>) {
+        let mut good = Vec::new();
+        let mut bad = Vec::new();
+        for text in &self.spec.pod_cidrs {
+            match text.parse() {
+                Ok(net) => good.push(net),
+                Err(_) => bad.push(&**text),
+            }
+        }
+        (good, bad)
+    }
+
+    /// The `InternalIP` addresses that parse.
+    pub fn internal_ips(&self) -> Vec<IpAddr> {
+        self.status.addresses.iter().filter(|a| &*a.kind == "InternalIP").filter_map(|a| a.address.parse().ok()).collect()
+    }
+}

@@ -1,0 +1,1 @@
+//! The only room that touches the kernel and other processes; `unsafe` lives here and nowhere else.

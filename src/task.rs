@@ -1,0 +1,1 @@
+//! The concurrency kit. Knows no domain: nothing here names a pod, a node or a service.

@@ -1,0 +1,1 @@
+//! The lab: a real control plane and nodes in namespaces.
