@@ -1,0 +1,80 @@
+# rustlet's one entry point. `just` alone lists the recipes.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# The lab needs root for namespaces, mounts and cgroups; everything else runs as you.
+root := if `id -u` == "0" { "" } else { "sudo --preserve-env=PATH,HOME,GOPATH,GOCACHE,GOPROXY,RUSTLET_LAB_BIN,RUSTLET_LAB_AGENT" }
+lab := root + " target/debug/lab"
+
+# List the recipes
+default:
+    @just --list --unsorted
+
+# Bring up a real cluster with two rustlet workers and watch the walkthrough (`--once`: exit by itself)
+demo *ARGS: tools _lab _release
+    {{ lab }} demo --rustlet target/release/rustlet {{ ARGS }}
+
+# A real cluster with two rustlet workers, until Ctrl-C (`--agent upstream`: the Go components instead)
+up *ARGS: tools _lab _release
+    {{ lab }} up --rustlet target/release/rustlet {{ ARGS }}
+
+# Remove whatever an interrupted lab left behind
+down: _lab
+    {{ lab }} down
+
+# All tests: pure, fakes, real kernel in namespaces, real cluster
+test: tools test-unit test-netns test-cluster
+
+# Pure logic and components with fakes; the architecture held against its page
+test-unit:
+    cargo test --lib --bins --test architecture --test proxy_rules
+    cargo test -p rustlet-lab
+
+# The CNI plugin, the pod network and the proxy against the real kernel, in namespaces of their own
+test-netns:
+    cargo build --tests
+    {{ root }} env "PATH=$PATH" cargo test --test netns_cni --test netns_network --test netns_proxy
+
+# Real API server, etcd, containerd and runc with two rustlet nodes (`just test-cluster NAME` runs matching cases)
+test-cluster *ARGS: _lab
+    cargo build --tests
+    {{ lab }} build
+    {{ root }} env "PATH=$PATH" cargo test --test cluster -- {{ ARGS }}
+
+# Formatting, lints, docs, licences
+check: _protect
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items --quiet
+    command -v cargo-deny >/dev/null || { echo "installing cargo-deny (once)"; cargo install --locked cargo-deny; }
+    cargo deny --offline check --config .deny.toml licenses bans sources
+
+# Format the code
+fmt:
+    cargo fmt --all
+
+# Rewrite the golden rulesets after looking at the difference
+golden-update:
+    UPDATE_GOLDEN=1 cargo test --test proxy_rules
+
+# Footprint on a real cluster: binary size, agent memory with 20 pods, apply-to-Ready (`target/bench/*.json`)
+bench *ARGS: tools _lab _release
+    {{ lab }} bench --rustlet target/release/rustlet {{ ARGS }}
+
+# Build the release binary
+build: _release
+
+# Install the Debian packages and build the Go components the lab needs (once; about 10 minutes on 2 cores)
+tools: _lab
+    {{ lab }} build
+
+_lab:
+    @echo "building the lab tool"
+    cargo build --quiet -p rustlet-lab
+
+_release:
+    @echo "building rustlet (release)"
+    cargo build --release --quiet --bin rustlet
+
+_protect:
+    @test -f Cargo.lock
