@@ -1,1 +1,4 @@
 //! The only room that touches the kernel and other processes; `unsafe` lives here and nowhere else.
+
+pub mod machine;
+pub mod mount;

@@ -1,0 +1,159 @@
+//! Facts about the machine: kernel, memory, disks, identity, the address of its default route.
+
+use nix::sys::statvfs::statvfs;
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::path::Path;
+
+/// What a Node object says about the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Machine {
+    /// Kernel release, as `6.18.0`.
+    pub kernel: Box<str>,
+    /// `PRETTY_NAME` of os-release.
+    pub os_image: Box<str>,
+    /// Architecture in Go's words (`amd64`, `arm64`).
+    pub arch: Box<str>,
+    /// `/etc/machine-id`.
+    pub machine_id: Box<str>,
+    /// DMI product UUID; the machine id where there is none.
+    pub system_uuid: Box<str>,
+    /// Changes with every boot.
+    pub boot_id: Box<str>,
+    /// CPUs this process may use.
+    pub cpus: u64,
+    /// `MemTotal`, in bytes.
+    pub memory_bytes: u64,
+    /// Swap, in bytes.
+    pub swap_bytes: u64,
+    /// Preallocated huge pages: page size in kiB, and how many.
+    pub hugepages: Vec<(u64, u64)>,
+}
+
+/// Size of a file system.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Disk {
+    /// Total bytes.
+    pub capacity_bytes: u64,
+    /// Bytes an ordinary user may still write.
+    pub available_bytes: u64,
+}
+
+/// Reads the facts. Missing files leave a field empty; a Node can live without any one of them.
+pub fn read() -> Machine {
+    let meminfo = text("/proc/meminfo");
+    let machine_id = text("/etc/machine-id").trim().to_owned();
+    let product = text("/sys/class/dmi/id/product_uuid").trim().to_owned();
+    Machine {
+        kernel: text("/proc/sys/kernel/osrelease").trim().into(),
+        os_image: os_image(),
+        arch: go_arch(std::env::consts::ARCH).into(),
+        system_uuid: if product.is_empty() {
+            machine_id.as_str()
+        } else {
+            product.as_str()
+        }
+        .into(),
+        machine_id: machine_id.into(),
+        boot_id: text("/proc/sys/kernel/random/boot_id").trim().into(),
+        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        memory_bytes: meminfo_bytes(&meminfo, "MemTotal"),
+        swap_bytes: meminfo_bytes(&meminfo, "SwapTotal"),
+        hugepages: hugepages(Path::new("/sys/kernel/mm/hugepages")),
+    }
+}
+
+fn text(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+fn os_image() -> Box<str> {
+    let mut release = text("/etc/os-release");
+    if release.is_empty() {
+        release = text("/usr/lib/os-release");
+    }
+    pretty_name(&release).unwrap_or("Unknown").into()
+}
+
+/// `PRETTY_NAME` of an os-release file.
+fn pretty_name(release: &str) -> Option<&str> {
+    release
+        .lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .map(|v| v.trim_matches(['"', '\'']))
+}
+
+/// Rust's architecture names in Go's words, which is what Kubernetes uses.
+fn go_arch(arch: &str) -> &str {
+    match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        "powerpc64" => "ppc64le",
+        other => other,
+    }
+}
+
+/// A field of `/proc/meminfo` in bytes; 0 when it is not there.
+fn meminfo_bytes(meminfo: &str, field: &str) -> u64 {
+    meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
+        .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0)
+        .saturating_mul(1024)
+}
+
+fn hugepages(root: &Path) -> Vec<(u64, u64)> {
+    let mut found: Vec<(u64, u64)> = std::fs::read_dir(root)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.file_name().into_string().ok()?;
+            let size = name
+                .strip_prefix("hugepages-")?
+                .strip_suffix("kB")?
+                .parse()
+                .ok()?;
+            let count = std::fs::read_to_string(entry.path().join("nr_hugepages"))
+                .ok()?
+                .trim()
+                .parse()
+                .ok()?;
+            Some((size, count))
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// Size of the file system that holds `path`.
+pub fn disk(path: &Path) -> io::Result<Disk> {
+    let stat = statvfs(path)?;
+    let unit = stat.fragment_size();
+    Ok(Disk {
+        capacity_bytes: unit.saturating_mul(stat.blocks()),
+        available_bytes: unit.saturating_mul(stat.blocks_available()),
+    })
+}
+
+/// The machine's host name.
+pub fn hostname() -> io::Result<String> {
+    Ok(nix::unistd::gethostname()?.to_string_lossy().into_owned())
+}
+
+/// The source address the kernel would use for the default route (IPv4 first). Nothing is sent.
+pub fn default_route_ip() -> io::Result<IpAddr> {
+    source_ip("0.0.0.0:0", "198.51.100.1:9")
+        .or_else(|error| source_ip("[::]:0", "[2001:db8::1]:9").map_err(|_| error))
+}
+
+fn source_ip(bind: &str, target: &str) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind(bind)?;
+    socket.connect(target)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests;
