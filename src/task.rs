@@ -1,1 +1,11 @@
 //! The concurrency kit. Knows no domain: nothing here names a pod, a node or a service.
+
+pub mod backoff;
+pub mod drain;
+pub mod ready;
+pub mod say;
+
+pub use backoff::Backoff;
+pub use drain::{Drain, DrainSignal};
+pub use ready::{Ready, ReadyGuard};
+pub use say::SayOnce;

@@ -1,0 +1,99 @@
+//! What can be typed. Text only: meaning and validity are decided in `sections`.
+
+use super::sections::{CgroupDriver, LogFormat, NetworkMode, ProxyMode};
+use clap::{Args, Parser, Subcommand};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// One binary that makes a Linux machine a Kubernetes node: kubelet, CNI plugin and kube-proxy.
+#[derive(Debug, Parser)]
+#[command(name = "rustlet", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// A tool; without one the node agent runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Flags of the agent.
+    #[command(flatten)]
+    pub flags: Flags,
+}
+
+/// Tools.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the version
+    Version,
+    /// Remove what the agent made in the kernel and in the CNI directory; Pods keep running
+    Clean(Flags),
+}
+
+/// Flags of the agent, with kubelet's names where kubelet has them.
+#[derive(Args, Clone, Debug)]
+pub struct Flags {
+    /// Name of this node; the machine's host name when not given
+    #[arg(long, alias = "hostname-override", value_name = "NAME")]
+    pub node: Option<String>,
+    /// File that says how to reach the API server and as whom
+    #[arg(long, default_value = "/etc/kubernetes/kubelet.conf", value_name = "FILE")]
+    pub kubeconfig: PathBuf,
+    /// Address of this node, at most one per IP family; that of the default route when not given
+    #[arg(long, value_delimiter = ',', value_name = "IP")]
+    pub node_ip: Vec<IpAddr>,
+    /// Labels for this node
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
+    pub node_labels: Vec<String>,
+    /// Taints this node registers with
+    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE:EFFECT")]
+    pub register_with_taints: Vec<String>,
+    /// Where Pods' volumes and the agent's state are
+    #[arg(long, default_value = "/var/lib/kubelet", value_name = "DIR")]
+    pub root_dir: PathBuf,
+    /// Where containers' logs are
+    #[arg(long, default_value = "/var/log/pods", value_name = "DIR")]
+    pub pod_logs_dir: PathBuf,
+    /// Socket of the container runtime
+    #[arg(
+        long,
+        default_value = "unix:///run/containerd/containerd.sock",
+        value_name = "SOCKET"
+    )]
+    pub container_runtime_endpoint: String,
+    /// Cgroup that holds all Pods' cgroups
+    #[arg(long, default_value = "/", value_name = "CGROUP")]
+    pub cgroup_root: String,
+    /// How cgroups are made; as the runtime does it when not given
+    #[arg(long, value_enum)]
+    pub cgroup_driver: Option<CgroupDriver>,
+    /// Addresses of the cluster's DNS service
+    #[arg(long, value_delimiter = ',', value_name = "IP")]
+    pub cluster_dns: Vec<IpAddr>,
+    /// Domain of the cluster's names
+    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
+    pub cluster_domain: String,
+    /// The node's own DNS configuration, for Pods that use it
+    #[arg(long, default_value = "/etc/resolv.conf", value_name = "FILE")]
+    pub resolv_conf: PathBuf,
+    /// Most Pods this node runs
+    #[arg(long, default_value_t = 110, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_pods: u32,
+    /// Who makes the pod network: rustlet's bridge, or someone else
+    #[arg(long, value_enum, default_value_t = NetworkMode::Bridge)]
+    pub network: NetworkMode,
+    /// Where the runtime looks for CNI configuration
+    #[arg(long, default_value = "/etc/cni/net.d", value_name = "DIR")]
+    pub cni_conf_dir: PathBuf,
+    /// Where the runtime looks for CNI plugins
+    #[arg(long, default_value = "/opt/cni/bin", value_name = "DIR")]
+    pub cni_bin_dir: PathBuf,
+    /// Who programs Services: rustlet with iptables, or someone else
+    #[arg(long, value_enum, default_value_t = ProxyMode::Iptables)]
+    pub proxy_mode: ProxyMode,
+    /// What is logged: a level, or levels by module as in `info,rustlet::proxy=debug`; default $RUSTLET_LOG, then info
+    #[arg(long, value_name = "LEVELS")]
+    pub log_level: Option<String>,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Where /metrics, /healthz, /livez, /readyz and /debug/state are served; `none` for nowhere
+    #[arg(long, default_value = "127.0.0.1:10249", value_name = "ADDRESS")]
+    pub metrics_bind_address: String,
+}
