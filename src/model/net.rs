@@ -5,6 +5,34 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use std::net::IpAddr;
 
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum IpFamily {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl IpFamily {
+    /// Both families.
+    pub const ALL: [Self; 2] = [Self::V4, Self::V6];
+
+    /// The family of an address.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.is_ipv4() { Self::V4 } else { Self::V6 }
+    }
+}
+
+impl std::fmt::Display for IpFamily {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 /// Slim Node: what peers need to know of a node (addresses and pod CIDRs), plus labels in the metadata.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
@@ -66,6 +94,11 @@ impl Node {
 
     /// The `InternalIP` addresses that parse.
     pub fn internal_ips(&self) -> Vec<IpAddr> {
-        self.status.addresses.iter().filter(|a| &*a.kind == "InternalIP").filter_map(|a| a.address.parse().ok()).collect()
+        self.status
+            .addresses
+            .iter()
+            .filter(|a| &*a.kind == "InternalIP")
+            .filter_map(|a| a.address.parse().ok())
+            .collect()
     }
 }
