@@ -12,7 +12,13 @@ use std::fmt;
 use std::time::Duration;
 
 /// Generated from `proto/cri.proto`.
-#[allow(missing_docs, missing_debug_implementations, unreachable_pub, clippy::all, reason = "generated code")]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    unreachable_pub,
+    clippy::all,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("runtime.v1");
 }
@@ -72,7 +78,11 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     async fn runtime_config(&self) -> Result<v1::RuntimeConfigResponse>;
 
     /// Creates and starts a sandbox, with its network.
-    async fn run_pod_sandbox(&self, config: &v1::PodSandboxConfig, runtime_handler: &str) -> Result<SandboxId>;
+    async fn run_pod_sandbox(
+        &self,
+        config: &v1::PodSandboxConfig,
+        runtime_handler: &str,
+    ) -> Result<SandboxId>;
     /// Kills what runs in the sandbox and takes its network down.
     async fn stop_pod_sandbox(&self, id: &SandboxId) -> Result<()>;
     /// Removes the sandbox with all its containers.

@@ -1,5 +1,8 @@
 //! The only room that touches the kernel and other processes; `unsafe` lives here and nowhere else.
 
+pub mod iptables;
 pub mod machine;
 pub mod mount;
-pub mod iptables;
+pub mod netlink;
+pub mod netns;
+pub mod sysctl;

@@ -13,14 +13,25 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &["model"]),
     ("cri", &["model", "task"]),
     ("api", &["model", "task", "config"]),
-    ("kubelet", &["model", "task", "telemetry", "config", "cri", "api", "sys"]),
+    (
+        "kubelet",
+        &["model", "task", "telemetry", "config", "cri", "api", "sys"],
+    ),
     ("proxy", &["model", "task", "telemetry", "config", "api", "sys"]),
     ("network", &["model", "task", "telemetry", "config", "api", "sys"]),
     ("cni", &["model", "config", "sys"]),
 ];
 
 /// Names that do IO or know a runtime; a file that opens with `//! PURE` must not use them.
-const IMPURE: &[&str] = &["tokio::", "nix::", "rtnetlink::", "kube::", "std::fs", "std::process", "crate::sys"];
+const IMPURE: &[&str] = &[
+    "tokio::",
+    "nix::",
+    "rtnetlink::",
+    "kube::",
+    "std::fs",
+    "std::process",
+    "crate::sys",
+];
 
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).expect("src is readable") {
@@ -42,7 +53,11 @@ fn all_sources() -> Vec<(String, String)> {
     paths
         .into_iter()
         .map(|path| {
-            let name = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
+            let name = path
+                .strip_prefix(&root)
+                .expect("below src")
+                .to_string_lossy()
+                .into_owned();
             (name, fs::read_to_string(&path).expect("source is UTF-8"))
         })
         .collect()
@@ -74,9 +89,16 @@ fn rooms_named(line: &str) -> Vec<&str> {
         let rest = &line[at + "crate::".len()..];
         if let Some(list) = rest.strip_prefix('{') {
             let list = list.split('}').next().unwrap_or(list);
-            names.extend(list.split(',').map(|item| item.trim().split("::").next().unwrap_or("")));
+            names.extend(
+                list.split(',')
+                    .map(|item| item.trim().split("::").next().unwrap_or("")),
+            );
         } else {
-            names.push(rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or(""));
+            names.push(
+                rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .next()
+                    .unwrap_or(""),
+            );
         }
     }
     names.retain(|name| !name.is_empty());
@@ -88,7 +110,9 @@ fn every_room_imports_only_what_the_floor_plan_allows() {
     let allowed: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
     let mut wrong = Vec::new();
     for (file, text) in all_sources() {
-        let Some(may) = allowed.get(room(&file)) else { continue };
+        let Some(may) = allowed.get(room(&file)) else {
+            continue;
+        };
         if is_test(&file) {
             continue;
         }
@@ -101,7 +125,11 @@ fn every_room_imports_only_what_the_floor_plan_allows() {
             }
         }
     }
-    assert!(wrong.is_empty(), "imports the floor plan forbids:\n{}", wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "imports the floor plan forbids:\n{}",
+        wrong.join("\n")
+    );
 }
 
 #[test]
@@ -144,6 +172,9 @@ fn the_page_names_every_room() {
         if matches!(room, "lib" | "main" | "testing") {
             continue;
         }
-        assert!(page.contains(&format!("[`{room}`]")), "src/lib.rs does not describe {room}");
+        assert!(
+            page.contains(&format!("[`{room}`]")),
+            "src/lib.rs does not describe {room}"
+        );
     }
 }

@@ -28,7 +28,10 @@ impl Dirs {
     /// `<root>/pods/<uid>/volumes/kubernetes.io~<plugin>/<name>`; `plugin` is `empty-dir`, `configmap`, `secret`,
     /// `projected` or `downward-api`.
     pub fn volume(&self, uid: &PodUid, plugin: &str, name: &str) -> PathBuf {
-        self.pod(uid).join("volumes").join(format!("kubernetes.io~{plugin}")).join(name)
+        self.pod(uid)
+            .join("volumes")
+            .join(format!("kubernetes.io~{plugin}"))
+            .join(name)
     }
     /// `<root>/pods/<uid>/containers/<container>`: termination message files, named by attempt hash.
     pub fn container(&self, uid: &PodUid, container: &str) -> PathBuf {

@@ -77,7 +77,10 @@ pub struct ContainerState {
 impl Observed {
     /// The newest instance of a container.
     pub fn latest(&self, name: &str) -> Option<&ContainerState> {
-        self.containers.iter().filter(|c| &*c.name == name).max_by_key(|c| (c.created, c.attempt))
+        self.containers
+            .iter()
+            .filter(|c| &*c.name == name)
+            .max_by_key(|c| (c.created, c.attempt))
     }
     /// The newest sandbox.
     pub fn newest_sandbox(&self) -> Option<&Sandbox> {

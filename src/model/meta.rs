@@ -35,7 +35,10 @@ pub struct Meta {
 impl Meta {
     /// `namespace/name`.
     pub fn key(&self) -> NamespacedName {
-        NamespacedName { namespace: self.namespace.clone(), name: self.name.clone() }
+        NamespacedName {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+        }
     }
 }
 
