@@ -1,5 +1,8 @@
 //! The only room that touches the kernel and other processes; `unsafe` lives here and nowhere else.
 
+pub mod cgroup;
+pub mod exec;
+pub mod fs;
 pub mod iptables;
 pub mod machine;
 pub mod mount;

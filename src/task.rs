@@ -2,10 +2,12 @@
 
 pub mod backoff;
 pub mod drain;
+pub mod keyed;
 pub mod ready;
 pub mod say;
 
 pub use backoff::Backoff;
 pub use drain::{Drain, DrainSignal};
+pub use keyed::Keyed;
 pub use ready::{Ready, ReadyGuard};
 pub use say::SayOnce;
