@@ -84,7 +84,11 @@ impl Output {
         }
         let tail = self.stderr.len().saturating_sub(2048);
         let stderr = String::from_utf8_lossy(&self.stderr[tail..]).trim().to_owned();
-        Err(Error::Failed { command: self.command, status: self.status, stderr })
+        Err(Error::Failed {
+            command: self.command,
+            status: self.status,
+            stderr,
+        })
     }
 }
 
@@ -126,7 +130,8 @@ impl Command {
     /// Sets an environment variable on top of our own environment.
     #[must_use]
     pub fn env(mut self, key: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.envs.push((key.as_ref().to_owned(), value.as_ref().to_owned()));
+        self.envs
+            .push((key.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
     /// What it reads from standard input.
@@ -159,47 +164,77 @@ impl Command {
             Ok(Some(status)) => status,
             Ok(None) => {
                 kill(&mut child);
-                return Err(Error::Timeout { command: self.line(), after: self.timeout });
+                return Err(Error::Timeout {
+                    command: self.line(),
+                    after: self.timeout,
+                });
             }
             Err(e) => {
                 kill(&mut child);
                 return Err(self.io(e));
             }
         };
-        Ok(Output { status, stdout: take(&stdout), stderr: take(&stderr), command: self.line() })
+        Ok(Output {
+            status,
+            stdout: take(&stdout),
+            stderr: take(&stderr),
+            command: self.line(),
+        })
     }
 
     /// Runs it without blocking. Dropping the future kills it. Any exit status is `Ok`; see [`Output::checked`].
     pub async fn run_async(self) -> Result<Output, Error> {
-        let mut child =
-            tokio::process::Command::from(self.prepare()).kill_on_drop(true).spawn().map_err(|e| self.io(e))?;
+        let mut child = tokio::process::Command::from(self.prepare())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| self.io(e))?;
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (mut out, mut err) = (Vec::new(), Vec::new());
         let waited = {
             let pipes = async {
                 let input = feed_async(stdin, &self.stdin);
-                let reads = (read_async(stdout, &mut out, self.limit), read_async(stderr, &mut err, self.limit));
+                let reads = (
+                    read_async(stdout, &mut out, self.limit),
+                    read_async(stderr, &mut err, self.limit),
+                );
                 tokio::try_join!(input, reads.0, reads.1).map(drop)
             };
             tokio::time::timeout(self.timeout, wait_async(&mut child, pipes)).await
         };
         match waited {
-            Ok(Ok(status)) => Ok(Output { status, stdout: out, stderr: err, command: self.line() }),
+            Ok(Ok(status)) => Ok(Output {
+                status,
+                stdout: out,
+                stderr: err,
+                command: self.line(),
+            }),
             Ok(Err(e)) => Err(self.io(e)),
-            Err(_) => Err(Error::Timeout { command: self.line(), after: self.timeout }),
+            Err(_) => Err(Error::Timeout {
+                command: self.line(),
+                after: self.timeout,
+            }),
         }
     }
 
     fn prepare(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.program);
-        command.args(&self.args).envs(self.envs.iter().map(|(k, v)| (k, v)));
-        command.stdin(if self.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
+        command
+            .args(&self.args)
+            .envs(self.envs.iter().map(|(k, v)| (k, v)));
+        command.stdin(if self.stdin.is_empty() {
+            Stdio::null()
+        } else {
+            Stdio::piped()
+        });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     fn io(&self, source: io::Error) -> Error {
-        Error::Io { program: self.program.to_string_lossy().into_owned(), source }
+        Error::Io {
+            program: self.program.to_string_lossy().into_owned(),
+            source,
+        }
     }
 
     fn line(&self) -> String {
@@ -223,7 +258,11 @@ async fn feed_async(pipe: Option<tokio::process::ChildStdin>, bytes: &[u8]) -> i
     }
 }
 
-async fn read_async(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>, limit: usize) -> io::Result<()> {
+async fn read_async(
+    pipe: Option<impl AsyncRead + Unpin>,
+    kept: &mut Vec<u8>,
+    limit: usize,
+) -> io::Result<()> {
     if let Some(mut pipe) = pipe {
         (&mut pipe).take(limit as u64).read_to_end(kept).await?;
         tokio::io::copy(&mut pipe, &mut tokio::io::sink()).await?;

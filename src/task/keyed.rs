@@ -55,7 +55,10 @@ impl<K: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static> Keyed<K> {
     {
         Self(Arc::new(Inner {
             handler: Box::new(move |key| handler(key).boxed()),
-            slots: Mutex::new(Slots { by_key: HashMap::new(), closed: false }),
+            slots: Mutex::new(Slots {
+                by_key: HashMap::new(),
+                closed: false,
+            }),
             idle: Notify::new(),
         }))
     }
@@ -160,7 +163,8 @@ impl<K: Clone + Eq + Hash + fmt::Debug + Send + Sync + 'static> Inner<K> {
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 impl<K> Clone for Keyed<K> {
@@ -171,8 +175,15 @@ impl<K> Clone for Keyed<K> {
 
 impl<K> fmt::Debug for Keyed<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slots = self.0.slots.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        f.debug_struct("Keyed").field("active", &slots.by_key.len()).field("closed", &slots.closed).finish()
+        let slots = self
+            .0
+            .slots
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        f.debug_struct("Keyed")
+            .field("active", &slots.by_key.len())
+            .field("closed", &slots.closed)
+            .finish()
     }
 }
 

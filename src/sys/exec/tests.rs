@@ -6,7 +6,10 @@ fn sh(script: &str) -> Command {
 
 /// Both ways of running must behave the same.
 fn both(command: Command) -> [Result<Output, Error>; 2] {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     [command.clone().run(), runtime.block_on(command.run_async())]
 }
 
@@ -41,8 +44,14 @@ fn a_program_that_does_not_read_its_input_is_no_error() {
 fn is_killed_after_the_limit() {
     for result in both(sh("exec sleep 1000").timeout(Duration::from_millis(50))) {
         let error = result.unwrap_err();
-        assert!(matches!(&error, Error::Timeout { command, .. } if command == "sh -c exec sleep 1000"), "{error}");
-        assert_eq!(error.to_string(), "run sh -c exec sleep 1000: no answer after 0.05 s, killed");
+        assert!(
+            matches!(&error, Error::Timeout { command, .. } if command == "sh -c exec sleep 1000"),
+            "{error}"
+        );
+        assert_eq!(
+            error.to_string(),
+            "run sh -c exec sleep 1000: no answer after 0.05 s, killed"
+        );
     }
 }
 
@@ -51,7 +60,10 @@ fn a_missing_program_is_named() {
     for result in both(Command::new("no-such-program-here")) {
         let error = result.unwrap_err();
         assert!(error.is_not_installed());
-        assert!(error.to_string().starts_with("run no-such-program-here: "), "{error}");
+        assert!(
+            error.to_string().starts_with("run no-such-program-here: "),
+            "{error}"
+        );
     }
 }
 
@@ -77,7 +89,8 @@ fn environment_and_signals_come_through() {
 fn a_grandchild_that_keeps_the_pipe_does_not_hold_the_caller() {
     for result in both(sh("sleep 1000 & echo $!")) {
         let pid: i32 = result.unwrap().text().trim().parse().unwrap();
-        let alive = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        let alive =
+            nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         assert!(alive.is_ok(), "returned while the grandchild still lived");
     }
 }

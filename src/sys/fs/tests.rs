@@ -2,8 +2,10 @@ use super::*;
 use std::os::unix::fs::MetadataExt;
 
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -28,7 +30,10 @@ fn replaces_the_file_instead_of_rewriting_it() {
     assert_eq!(std::fs::read(&path).unwrap(), b"two");
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o640);
     let old = std::io::read_to_string(reader).unwrap();
-    assert_eq!(old, "a much longer first content", "who has the old file open keeps it");
+    assert_eq!(
+        old, "a much longer first content",
+        "who has the old file open keeps it"
+    );
 }
 
 #[test]

@@ -77,9 +77,17 @@ async fn wakes_at_the_time_the_handler_asked_for() {
     assert_eq!(seen.recv().await, Some(Duration::ZERO));
     tokio::time::advance(2 * SECOND).await;
     keyed.mark(1);
-    assert_eq!(seen.recv().await, Some(2 * SECOND), "a mark comes before the timer");
+    assert_eq!(
+        seen.recv().await,
+        Some(2 * SECOND),
+        "a mark comes before the timer"
+    );
     keyed.drained().await;
-    assert_eq!(seen.recv().await, Some(7 * SECOND), "the old timer at 5 s is forgotten");
+    assert_eq!(
+        seen.recv().await,
+        Some(7 * SECOND),
+        "the old timer at 5 s is forgotten"
+    );
     assert!(seen.try_recv().is_err());
 }
 
@@ -166,6 +174,9 @@ async fn under_contention_no_key_runs_twice_at_once_and_no_mark_is_lost() {
     }
     keyed.drained().await;
     for key in 0..4 {
-        assert_eq!(reached[key].load(Ordering::SeqCst), wanted[key].load(Ordering::SeqCst));
+        assert_eq!(
+            reached[key].load(Ordering::SeqCst),
+            wanted[key].load(Ordering::SeqCst)
+        );
     }
 }
