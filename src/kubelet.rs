@@ -7,3 +7,4 @@
 pub mod dirs;
 pub mod observed;
 pub mod plan;
+pub mod volume;
