@@ -4,5 +4,7 @@
     reason = "the lab is synchronous: it sleeps, spawns and measures on purpose"
 )]
 
+pub mod http;
 pub mod images;
+pub mod kube;
 pub mod registry;

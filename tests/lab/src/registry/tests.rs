@@ -12,21 +12,6 @@ fn mirrors_name_the_registry_and_nothing_else() {
 }
 
 #[test]
-fn replies_are_taken_apart() {
-    let reply =
-        client::parse("HTTP/1.1 202 Accepted\r\nLocation: http://h/v2/x\r\nA: b\r\n\r\nbody\r\n\r\nmore")
-            .unwrap();
-    assert_eq!(reply.status, 202);
-    assert_eq!(
-        reply.headers[0],
-        ("Location".to_owned(), "http://h/v2/x".to_owned())
-    );
-    assert_eq!(reply.body, "body\r\n\r\nmore");
-    assert!(client::parse("garbage").is_err());
-    assert!(client::parse("HTTP/1.1\r\n\r\n").is_err());
-}
-
-#[test]
 fn the_configuration_is_complete() {
     let text = config_text(
         Path::new("/some where/storage"),
