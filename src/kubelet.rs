@@ -5,6 +5,8 @@
 //! and `node` do.
 
 pub mod dirs;
+pub mod hash;
 pub mod observed;
 pub mod plan;
+pub mod status;
 pub mod volume;

@@ -2,19 +2,32 @@
 //!
 //! A plan holds only steps that can be done now; after executing them the worker observes and plans again. Waiting is
 //! expressed as `wake_at`, never as a sleep.
+//!
+//! `run` decides for a Pod that should run, `stop` for one that should go, `memory` holds backoff and what executors
+//! report. The rules are kubelet's (sandbox and init order, restart policy, crash backoff), with one difference: init
+//! progress is read from the current sandbox only, so a re-created sandbox initializes again and nothing is guessed.
+
+mod memory;
+mod run;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use memory::should_restart;
+pub use memory::{note_failure, note_sandbox_failure, recall};
 
 use super::observed::Observed;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, SandboxId};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the Pod should become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Intent {
     /// Run it as its spec says.
     Run,
-    /// Stop everything, with at most this many seconds of grace per container, then remove it.
+    /// Stop everything, with this many seconds of grace per container (two at least, as kubelet), then remove it.
     Terminate {
         /// Seconds between SIGTERM and SIGKILL.
         grace_seconds: i64,
@@ -30,8 +43,21 @@ pub struct Memory {
     pub sandbox_retry: Option<Waiting>,
     /// Per container: current crash backoff.
     pub backoff: BTreeMap<Box<str>, Backoff>,
+    /// Containers stopped because their definition changed: they start again whatever the restart policy says.
+    pub replacing: BTreeSet<Box<str>>,
     /// The Pod has ended (phase Succeeded or Failed); nothing is started any more.
     pub ended: bool,
+    /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.
+    pub failed: Option<PodFailure>,
+}
+
+/// Why a Pod as a whole has failed; becomes `status.reason` and `status.message`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFailure {
+    /// kubelet's reason, as `DeadlineExceeded`.
+    pub reason: Box<str>,
+    /// Words for people.
+    pub message: Box<str>,
 }
 
 /// Why something does not run yet.
@@ -57,15 +83,17 @@ pub struct Backoff {
     pub updated: Timestamp,
 }
 
-/// What probes say about one container instance.
+/// What probes say about one container instance. `None` means that this probe has given no result yet, or that there
+/// is no such probe: a restarted agent keeps what was last reported until then (KEP-4781).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProbeView {
-    /// Liveness or startup probe has failed: the container must be killed; the text is the event's message.
+    /// Liveness or startup probe has failed (the threshold is reached): the container must be killed. The text says
+    /// what the probe saw, for logs.
     pub unhealthy: Option<Box<str>>,
-    /// Readiness; true when there is no readiness probe and the container is started.
-    pub ready: bool,
-    /// Startup probe has succeeded, or there is none.
-    pub started: bool,
+    /// Result of the readiness probe.
+    pub ready: Option<bool>,
+    /// Result of the startup probe.
+    pub started: Option<bool>,
 }
 
 /// Everything a plan is computed from.
@@ -135,7 +163,8 @@ pub enum Action {
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Steps; those of one plan may run in parallel unless they stop or remove (those run in order).
+    /// Steps, executed in three waves: every `StopContainer` in parallel; then `StopSandbox`, `RemoveContainer` and
+    /// `RemoveSandbox` in the order given; then `CreateSandbox` and the `StartContainer`s, in parallel.
     pub actions: Vec<Action>,
     /// Plan again at this time at the latest.
     pub wake_at: Option<Timestamp>,
@@ -143,4 +172,13 @@ pub struct Plan {
     pub memory: Memory,
     /// Everything of a terminating Pod is stopped and removed: volumes and the API object may go.
     pub finished: bool,
+}
+
+/// Decides the next steps of one Pod. Planning twice in the same world gives the same steps; a world that is as it
+/// should be gives none.
+pub fn plan(input: Input<'_>) -> Plan {
+    match *input.intent {
+        Intent::Terminate { grace_seconds } => stop::terminate(&input, grace_seconds),
+        Intent::Run => run::run(&input),
+    }
 }

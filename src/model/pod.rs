@@ -66,6 +66,9 @@ pub struct PodSpec {
     pub hostname: Option<Box<str>>,
     /// `hostname.subdomain.namespace.svc.domain` becomes the Pod's FQDN.
     pub subdomain: Option<Box<str>>,
+    /// Use the FQDN as the hostname.
+    #[serde(rename = "setHostnameAsFQDN")]
+    pub set_hostname_as_fqdn: Option<bool>,
     /// Entries for `/etc/hosts`.
     pub host_aliases: Vec<HostAlias>,
     /// Environment variables for Services of the namespace; true when unset.
@@ -101,6 +104,7 @@ impl Default for PodSpec {
             share_process_namespace: None,
             hostname: None,
             subdomain: None,
+            set_hostname_as_fqdn: None,
             host_aliases: Vec::new(),
             enable_service_links: None,
             image_pull_secrets: Vec::new(),
@@ -226,14 +230,36 @@ pub struct Container {
     pub termination_message_path: Box<str>,
     /// Where the termination message comes from.
     pub termination_message_policy: TerminationMessagePolicy,
-    /// `Always` on an init container makes it a sidecar.
+    /// `Always` on an init container makes it a sidecar; on any container it overrides the Pod's policy.
     pub restart_policy: Option<RestartPolicy>,
+    /// Exit codes that decide before `restart_policy` does.
+    pub restart_policy_rules: Vec<RestartRule>,
     /// Keep stdin open.
     pub stdin: bool,
     /// Close stdin after the first attach.
     pub stdin_once: bool,
     /// Allocate a terminal.
     pub tty: bool,
+}
+
+/// `restartPolicyRules[]`: what to do after certain exit codes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RestartRule {
+    /// `Restart` (others are not known to this build and never match).
+    pub action: Box<str>,
+    /// When it applies.
+    pub exit_codes: Option<ExitCodes>,
+}
+
+/// A set of exit codes.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ExitCodes {
+    /// `In` or `NotIn`.
+    pub operator: Box<str>,
+    /// The codes.
+    pub values: Vec<i32>,
 }
 
 /// `imagePullPolicy`; the API server always fills it in.
@@ -567,10 +593,14 @@ pub struct PodSecurityContext {
     pub fs_group: Option<i64>,
     /// Extra groups.
     pub supplemental_groups: Vec<i64>,
+    /// `Merge` or `Strict`: whether the image's own groups are added.
+    pub supplemental_groups_policy: Option<Box<str>>,
+    /// AppArmor profile of all containers.
+    pub app_armor_profile: Option<SecurityProfile>,
     /// Kernel parameters.
     pub sysctls: Vec<Sysctl>,
     /// Seccomp profile of all containers.
-    pub seccomp_profile: Option<SeccompProfile>,
+    pub seccomp_profile: Option<SecurityProfile>,
 }
 
 /// A kernel parameter.
@@ -583,14 +613,14 @@ pub struct Sysctl {
     pub value: Box<str>,
 }
 
-/// Seccomp profile.
+/// Seccomp or AppArmor profile.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct SeccompProfile {
+pub struct SecurityProfile {
     /// `RuntimeDefault`, `Unconfined` or `Localhost`.
     #[serde(rename = "type")]
     pub kind: Box<str>,
-    /// File below the kubelet's seccomp directory.
+    /// Seccomp: file below the kubelet's seccomp directory. AppArmor: name of a loaded profile.
     pub localhost_profile: Option<Box<str>>,
 }
 
@@ -613,7 +643,9 @@ pub struct SecurityContext {
     /// Capabilities to add and drop.
     pub capabilities: Option<Capabilities>,
     /// Seccomp profile.
-    pub seccomp_profile: Option<SeccompProfile>,
+    pub seccomp_profile: Option<SecurityProfile>,
+    /// AppArmor profile.
+    pub app_armor_profile: Option<SecurityProfile>,
     /// `Default` or `Unmasked`.
     pub proc_mount: Option<Box<str>>,
 }
@@ -783,6 +815,10 @@ pub struct TokenFile {
 pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed`.
     pub phase: Box<str>,
+    /// Why the Pod as a whole is in this phase, as `DeadlineExceeded`.
+    pub reason: Option<Box<str>>,
+    /// Words for people.
+    pub message: Option<Box<str>>,
     /// When this node first acknowledged the Pod.
     pub start_time: Option<Timestamp>,
     /// Addresses last reported.
@@ -833,7 +869,94 @@ pub struct ContainerStatus {
     pub ready: bool,
     /// Last reported startup-probe result.
     pub started: Option<bool>,
-    /// `containerd://…` id last reported.
+    /// `containerd://…` id last reported; empty until an instance was created.
     #[serde(rename = "containerID")]
     pub container_id: Box<str>,
+    /// Image as last reported.
+    pub image: Box<str>,
+    /// Image digest reference as last reported.
+    #[serde(rename = "imageID")]
+    pub image_id: Box<str>,
+    /// State last reported.
+    pub state: ContainerState,
+    /// How the instance before ended.
+    pub last_state: ContainerState,
+}
+
+/// `v1.ContainerState`: at most one of these is set.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// Not running yet.
+    pub waiting: Option<StateWaiting>,
+    /// Running.
+    pub running: Option<StateRunning>,
+    /// Ended.
+    pub terminated: Option<StateTerminated>,
+}
+
+/// Why a container does not run yet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct StateWaiting {
+    /// CamelCase reason.
+    pub reason: Option<Box<str>>,
+    /// Words for people.
+    pub message: Option<Box<str>>,
+}
+
+/// Since when a container runs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StateRunning {
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StateTerminated {
+    /// Exit code.
+    pub exit_code: i32,
+    /// CamelCase reason.
+    pub reason: Option<Box<str>>,
+    /// Last words.
+    pub message: Option<Box<str>>,
+    /// When it was started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// `containerd://…` id of the instance.
+    #[serde(rename = "containerID")]
+    pub container_id: Option<Box<str>>,
+}
+
+impl Container {
+    /// An init container that keeps running beside the Pod's containers.
+    pub fn is_sidecar(&self) -> bool {
+        self.restart_policy == Some(RestartPolicy::Always)
+    }
+}
+
+impl Pod {
+    /// A container or init container by name; the flag is true for an init container.
+    pub fn container(&self, name: &str) -> Option<(&Container, bool)> {
+        let init = self.spec.init_containers.iter().map(|c| (c, true));
+        init.chain(self.spec.containers.iter().map(|c| (c, false)))
+            .find(|(c, _)| &*c.name == name)
+    }
+
+    /// What the API server was last told of a container or init container.
+    pub fn history(&self, name: &str) -> Option<&ContainerStatus> {
+        let PodStatus {
+            container_statuses,
+            init_container_statuses,
+            ..
+        } = &self.status;
+        container_statuses
+            .iter()
+            .chain(init_container_statuses)
+            .find(|c| &*c.name == name)
+    }
 }

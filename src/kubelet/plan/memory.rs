@@ -1,0 +1,211 @@
+//! PURE. Waiting and backoff: what a worker remembers between two plans, and how it is rebuilt after a restart.
+
+use super::{Backoff, Memory, PodFailure, Waiting};
+use crate::kubelet::observed::{ContainerState, Observed, RunState};
+use crate::model::pod::{Container, Pod, RestartPolicy};
+use jiff::{SignedDuration, Timestamp};
+
+/// First crash backoff, seconds.
+const BACKOFF_BASE: i64 = 10;
+/// Longest crash and pull backoff, seconds.
+const BACKOFF_MAX: i64 = 300;
+/// An instance that ran this much longer than the last backoff is healthy again, seconds.
+const BACKOFF_RESET: i64 = 2 * BACKOFF_MAX;
+/// Pause after a failure that is not a pull or a crash, seconds.
+const RETRY: i64 = 10;
+/// `ErrImagePull` is shown this long before it becomes `ImagePullBackOff`, seconds.
+const PULL_ERROR_SHOWN: i64 = 2;
+
+/// Remembers that a container could not be started. Pulls back off from 10 s to 300 s; other failures are tried again
+/// after 10 s (a container that was created and failed to start then also meets the crash backoff).
+pub fn note_failure(memory: &mut Memory, container: &str, reason: &str, message: &str, now: Timestamp) {
+    let before = memory
+        .waiting
+        .get(container)
+        .filter(|w| is_pull(&w.reason) == is_pull(reason));
+    let failures = before.map_or(0, |w| w.failures).saturating_add(1);
+    let retry_at = now + seconds(retry_delay(reason, failures));
+    let waiting = Waiting {
+        reason: reason.into(),
+        message: message.into(),
+        retry_at,
+        failures,
+    };
+    memory.waiting.insert(container.into(), waiting);
+}
+
+/// Remembers that the sandbox could not be created; tried again after 1, 2, 4, 8 and then every 10 s.
+pub fn note_sandbox_failure(memory: &mut Memory, message: &str, now: Timestamp) {
+    let failures = memory
+        .sandbox_retry
+        .as_ref()
+        .map_or(0, |w| w.failures)
+        .saturating_add(1);
+    let delay = (1_i64 << failures.saturating_sub(1).min(4)).min(RETRY);
+    let reason = "FailedCreatePodSandBox".into();
+    memory.sandbox_retry = Some(Waiting {
+        reason,
+        message: message.into(),
+        retry_at: now + seconds(delay),
+        failures,
+    });
+}
+
+/// Rebuilds the memory of a worker that starts over a Pod which may have a past. Crash backoff is read off the gap
+/// between the last two instances, so that restarting the agent does not restart a crash loop from zero.
+pub fn recall(pod: &Pod, observed: &Observed) -> Memory {
+    let ended = matches!(&*pod.status.phase, "Succeeded" | "Failed");
+    let failed = match (&*pod.status.phase, &pod.status.reason) {
+        ("Failed", Some(reason)) => Some(PodFailure {
+            reason: reason.clone(),
+            message: pod.status.message.clone().unwrap_or_default(),
+        }),
+        _ => None,
+    };
+    let mut memory = Memory {
+        ended,
+        failed,
+        ..Memory::default()
+    };
+    for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
+        if let Some(backoff) = recalled_backoff(observed, &spec.name) {
+            memory.backoff.insert(spec.name.clone(), backoff);
+        }
+    }
+    memory
+}
+
+fn recalled_backoff(observed: &Observed, name: &str) -> Option<Backoff> {
+    let mut instances: Vec<_> = observed.containers.iter().filter(|c| &*c.name == name).collect();
+    instances.sort_by_key(|c| std::cmp::Reverse((c.created, c.attempt)));
+    let newest = instances.first().filter(|c| c.attempt > 0)?;
+    let waited = instances
+        .get(1)
+        .map_or(0, |before| (newest.created - ended_at(before)).get_seconds());
+    let delay_seconds = if waited < BACKOFF_BASE {
+        BACKOFF_BASE
+    } else {
+        let steps = (0..)
+            .map(|n| BACKOFF_BASE << n)
+            .take_while(|d| *d <= waited.min(BACKOFF_MAX));
+        steps
+            .last()
+            .map_or(BACKOFF_BASE, |used| (used * 2).min(BACKOFF_MAX))
+    };
+    Some(Backoff {
+        delay_seconds,
+        updated: newest.created,
+    })
+}
+
+/// Whether a container that ended with this exit code runs again: restart rules first, then the container's own
+/// policy, then the Pod's.
+pub(crate) fn should_restart(pod: &Pod, container: &Container, exit_code: i32) -> bool {
+    let rule_says_so = container.restart_policy_rules.iter().any(|rule| {
+        let hit = rule
+            .exit_codes
+            .as_ref()
+            .is_some_and(|codes| match &*codes.operator {
+                "In" => codes.values.contains(&exit_code),
+                "NotIn" => !codes.values.contains(&exit_code),
+                _ => false,
+            });
+        hit && &*rule.action == "Restart"
+    });
+    if container.restart_policy.is_some() && rule_says_so {
+        return true;
+    }
+    match container.restart_policy.unwrap_or(pod.spec.restart_policy) {
+        RestartPolicy::Always => true,
+        RestartPolicy::OnFailure => exit_code != 0,
+        RestartPolicy::Never => false,
+    }
+}
+
+/// Until when a crashed container must wait, and for how long it waits in all.
+pub(super) fn crash_wait(memory: &Memory, dead: &ContainerState, now: Timestamp) -> Option<(Timestamp, i64)> {
+    let backoff = current(memory, dead)?;
+    let until = ended_at(dead) + seconds(backoff.delay_seconds);
+    (now < until).then_some((until, backoff.delay_seconds))
+}
+
+/// Doubles the crash backoff of a container that is being started again.
+pub(super) fn grow(memory: &mut Memory, dead: &ContainerState, now: Timestamp) {
+    let delay_seconds =
+        current(memory, dead).map_or(BACKOFF_BASE, |b| (b.delay_seconds * 2).min(BACKOFF_MAX));
+    memory.backoff.insert(
+        dead.name.clone(),
+        Backoff {
+            delay_seconds,
+            updated: now,
+        },
+    );
+}
+
+fn current(memory: &Memory, dead: &ContainerState) -> Option<Backoff> {
+    let backoff = *memory.backoff.get(&dead.name)?;
+    (ended_at(dead) - backoff.updated)
+        .get_seconds()
+        .le(&BACKOFF_RESET)
+        .then_some(backoff)
+}
+
+/// When an instance stopped being useful, as well as it is known.
+fn ended_at(container: &ContainerState) -> Timestamp {
+    container
+        .finished
+        .or(container.started)
+        .unwrap_or(container.created)
+}
+
+/// Turns an old `ErrImagePull` into `ImagePullBackOff`; says when to look again if it is too early for that.
+pub(super) fn age_pull_error(waiting: &mut Waiting, image: &str, now: Timestamp) -> Option<Timestamp> {
+    if &*waiting.reason != "ErrImagePull" {
+        return None;
+    }
+    let failed_at = waiting.retry_at - seconds(retry_delay(&waiting.reason, waiting.failures));
+    let turn = failed_at + seconds(PULL_ERROR_SHOWN);
+    if now < turn {
+        return Some(turn);
+    }
+    waiting.reason = "ImagePullBackOff".into();
+    waiting.message = format!(
+        "Back-off pulling image {image:?}: ErrImagePull: {}",
+        waiting.message
+    )
+    .into();
+    None
+}
+
+fn is_pull(reason: &str) -> bool {
+    matches!(
+        reason,
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "SignatureValidationFailed"
+    )
+}
+
+fn retry_delay(reason: &str, failures: u32) -> i64 {
+    if is_pull(reason) {
+        (BACKOFF_BASE << failures.saturating_sub(1).min(5)).min(BACKOFF_MAX)
+    } else {
+        RETRY
+    }
+}
+
+/// Go's way to print whole seconds: `10s`, `1m20s`, `5m0s`.
+pub(super) fn go_duration(total: i64) -> String {
+    match (total / 3600, total / 60 % 60, total % 60) {
+        (0, 0, s) => format!("{s}s"),
+        (0, m, s) => format!("{m}m{s}s"),
+        (h, m, s) => format!("{h}h{m}m{s}s"),
+    }
+}
+
+pub(super) fn seconds(count: i64) -> SignedDuration {
+    SignedDuration::from_secs(count)
+}
+
+/// True while a container runs, or may run.
+pub(super) fn alive(container: &ContainerState) -> bool {
+    matches!(container.state, RunState::Running | RunState::Unknown)
+}
