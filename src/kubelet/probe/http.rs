@@ -1,0 +1,206 @@
+//! HTTP GET probes: one connection a request, no keep-alive, no certificate verification, redirects only on the same
+//! host. The words are those of kubelet's events.
+
+use super::state::Outcome;
+use crate::model::pod::HttpGet;
+use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Sent with every probe, unless the Pod names another.
+pub const AGENT: &str = "kube-probe/1.36";
+const MAX_BODY: usize = 10 << 10;
+const MAX_REDIRECTS: usize = 10;
+
+/// One GET to `host:port`, where `host` is the Pod's address or what the probe names.
+pub async fn get(action: &HttpGet, host: &str, port: u16, timeout: Duration) -> Outcome {
+    let url = match url(action, host, port) {
+        Ok(url) => url,
+        Err(why) => return Outcome::Error(why),
+    };
+    let headers = match headers(action) {
+        Ok(headers) => headers,
+        Err(why) => return Outcome::Error(why),
+    };
+    match tokio::time::timeout(timeout, follow(url.clone(), &headers)).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(why)) => Outcome::Failure(format!("Get \"{url}\": {why}")),
+        Err(_) => Outcome::Failure(format!(
+            "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        )),
+    }
+}
+
+/// Follows redirects while they stay on the host.
+async fn follow(first: Uri, headers: &HeaderMap) -> Result<Outcome, String> {
+    let mut url = first.clone();
+    for _ in 0..MAX_REDIRECTS {
+        let answer = request(&url, headers).await?;
+        let status = answer.status();
+        let target = redirect(&answer, &url);
+        // The body is read so that the server sees a client that listens, and thrown away.
+        drop(Limited::new(answer.into_body(), MAX_BODY).collect().await);
+        match target {
+            Some(target) if target.host() == first.host() => url = target,
+            Some(_) => return Ok(Outcome::Warning("Probe terminated redirects".into())),
+            None if (200..400).contains(&status.as_u16()) => return Ok(Outcome::Success),
+            None => return Ok(Outcome::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16()))),
+        }
+    }
+    Err("stopped after 10 redirects".into())
+}
+
+/// Where a redirect leads, resolved against the URL it came from.
+fn redirect(answer: &Response<Incoming>, from: &Uri) -> Option<Uri> {
+    if !matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = answer.headers().get(LOCATION)?.to_str().ok()?;
+    resolve(location, from)
+}
+
+fn resolve(location: &str, from: &Uri) -> Option<Uri> {
+    let target: Uri = location.parse().ok()?;
+    let mut parts = from.clone().into_parts();
+    if let Some(authority) = target.authority() {
+        parts.authority = Some(authority.clone());
+        parts.scheme = target.scheme().cloned().or(parts.scheme);
+    }
+    parts.path_and_query = match target.path_and_query() {
+        Some(path) => Some(path.clone()),
+        None => Some("/".parse().ok()?),
+    };
+    Uri::from_parts(parts).ok()
+}
+
+async fn request(url: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, String> {
+    let host = url.host().unwrap_or_default().trim_matches(['[', ']']);
+    let secure = url.scheme_str() == Some("https");
+    let port = url.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    let stream = super::dial(host, port).await?;
+    if !secure {
+        return exchange(stream, url, headers).await;
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
+    let connector = tokio_rustls::TlsConnector::from(TLS.clone());
+    let stream = connector.connect(name, stream).await.map_err(|e| format!("tls: {e}"))?;
+    exchange(stream, url, headers).await
+}
+
+async fn exchange<S>(stream: S, url: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    // Ends with the answer's body: the connection is not kept.
+    tokio::spawn(async move { drop(connection.await) });
+    let path = url.path_and_query().map_or("/", |p| p.as_str());
+    let mut request = Request::get(path).body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
+    *request.headers_mut() = headers.clone();
+    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if !headers.contains_key(HOST) {
+        let authority = url.authority().map_or("", |a| a.as_str());
+        request.headers_mut().insert(HOST, HeaderValue::from_str(authority).map_err(|e| e.to_string())?);
+    }
+    sender.send_request(request).await.map_err(|e| if e.is_incomplete_message() { "EOF".into() } else { e.to_string() })
+}
+
+/// PURE. The probe's URL; bytes that may not stand in one are percent-encoded.
+fn url(action: &HttpGet, host: &str, port: u16) -> Result<Uri, String> {
+    let scheme = if action.scheme.eq_ignore_ascii_case("https") { "https" } else { "http" };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let mut path = String::from(if action.path.starts_with('/') { "" } else { "/" });
+    let visible = action.path.split('#').next().unwrap_or_default();
+    for byte in visible.bytes() {
+        match byte {
+            b'!' | b'#'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~' => path.push(char::from(byte)),
+            other => path.push_str(&format!("%{other:02X}")),
+        }
+    }
+    format!("{scheme}://{host}:{port}{path}").parse().map_err(|e: http::uri::InvalidUri| e.to_string())
+}
+
+/// PURE. The probe's headers with kubelet's defaults; an empty `Accept` removes it.
+fn headers(action: &HttpGet) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for header in &action.http_headers {
+        let name: HeaderName = header.name.parse().map_err(|_| format!("invalid header name {:?}", header.name))?;
+        let value = HeaderValue::from_str(&header.value).map_err(|_| format!("invalid value of header {:?}", header.name))?;
+        headers.append(name, value);
+    }
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    let accept = headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    if accept.is_empty() {
+        headers.remove(ACCEPT);
+    }
+    Ok(headers)
+}
+
+/// Probes do not verify certificates: they ask whether something answers, not who.
+static TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default TLS versions")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AcceptAny(provider)))
+        .with_no_client_auth();
+    Arc::new(config)
+});
+
+#[derive(Debug)]
+struct AcceptAny(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for AcceptAny {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &rustls::pki_types::CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &rustls::pki_types::CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Go's words for a failed connect, which is what people search for.
+pub(super) fn dial_error(address: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => format!("dial tcp {address}: connect: connection refused"),
+        io::ErrorKind::HostUnreachable => format!("dial tcp {address}: connect: no route to host"),
+        io::ErrorKind::NetworkUnreachable => format!("dial tcp {address}: connect: network is unreachable"),
+        io::ErrorKind::TimedOut => format!("dial tcp {address}: connect: connection timed out"),
+        _ => format!("dial tcp {address}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
