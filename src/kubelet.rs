@@ -9,4 +9,6 @@ pub mod hash;
 pub mod observed;
 pub mod plan;
 pub mod status;
+pub mod probe;
+pub mod refs;
 pub mod volume;

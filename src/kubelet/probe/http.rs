@@ -15,12 +15,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Sent with every probe, unless the Pod names another.
-pub const AGENT: &str = "kube-probe/1.36";
+pub(super) const AGENT: &str = "kube-probe/1.36";
 const MAX_BODY: usize = 10 << 10;
 const MAX_REDIRECTS: usize = 10;
 
 /// One GET to `host:port`, where `host` is the Pod's address or what the probe names.
-pub async fn get(action: &HttpGet, host: &str, port: u16, timeout: Duration) -> Outcome {
+pub(crate) async fn get(action: &HttpGet, host: &str, port: u16, timeout: Duration) -> Outcome {
     let url = match url(action, host, port) {
         Ok(url) => url,
         Err(why) => return Outcome::Error(why),

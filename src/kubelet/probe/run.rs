@@ -16,19 +16,19 @@ const TRIES: usize = 3;
 
 /// What a probe is made against.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(super) struct Target {
     /// The runtime, for commands.
-    pub runtime: Arc<dyn Runtime>,
+    pub(super) runtime: Arc<dyn Runtime>,
     /// The container.
-    pub container: Arc<Container>,
+    pub(super) container: Arc<Container>,
     /// Its id.
-    pub id: ContainerId,
+    pub(super) id: ContainerId,
     /// The Pod's address; the node's for host-network Pods.
-    pub ip: Option<IpAddr>,
+    pub(super) ip: Option<IpAddr>,
 }
 
 /// Runs the probe; errors of the probe itself are retried at once.
-pub async fn run(probe: &Probe, target: &Target) -> Outcome {
+pub(super) async fn run(probe: &Probe, target: &Target) -> Outcome {
     let mut outcome = once(probe, target).await;
     for _ in 1..TRIES {
         if !matches!(outcome, Outcome::Error(_)) {
@@ -64,7 +64,7 @@ async fn once(probe: &Probe, target: &Target) -> Outcome {
 }
 
 /// PURE. A number, or the name of one of the container's ports.
-pub fn port(wanted: &IntOrString, container: &Container) -> Result<u16, Outcome> {
+pub(crate) fn port(wanted: &IntOrString, container: &Container) -> Result<u16, Outcome> {
     let number = match wanted {
         IntOrString::Int(number) => Some(*number),
         IntOrString::Name(name) => match container.ports.iter().find(|p| p.name == *name) {
@@ -88,7 +88,7 @@ pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
 }
 
 /// Healthy when a connection can be opened.
-pub async fn tcp(host: &str, port: u16, timeout: Duration) -> Outcome {
+pub(super) async fn tcp(host: &str, port: u16, timeout: Duration) -> Outcome {
     match tokio::time::timeout(timeout, dial(host, port)).await {
         Ok(Ok(_)) => Outcome::Success,
         Ok(Err(why)) => Outcome::Failure(why),
