@@ -3,6 +3,15 @@
 //! Components see only the traits of this file; the HTTP client, informers and recorders that implement them live in
 //! `api/`. Watches decode straight into slim [`crate::model`] types.
 
+pub mod client;
+pub mod configdata;
+pub mod kubeconfig;
+mod nodes;
+mod pods;
+
+pub use client::Client;
+pub use configdata::ConfigReader;
+
 use crate::model::{Meta, NamespacedName, Object, PodUid};
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -23,7 +32,7 @@ pub enum Change<T> {
 }
 
 /// What went wrong with a call to the API server.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The server answered with an error status.
     #[error("{verb} {path}: {code} {reason}: {message}")]

@@ -1,0 +1,331 @@
+//! The HTTP side: one kube `Client` for requests and one for watches, over our own HTTP/2 connector.
+//!
+//! kube's stock connector speaks HTTP/1.1 with one TLS connection per watch; ours puts all watches on one connection
+//! and all requests on another, so that a server at its stream limit for watches never holds up a Lease. kube's retries
+//! are off: a kubelet wants its own timing. Every failure becomes an [`Error`] that names the remedy where one is
+//! known ([`words`]).
+
+pub mod words;
+
+use super::kubeconfig::{self, ClientConfig};
+use super::{Error, Result};
+use crate::task::{Backoff, DrainSignal, SayOnce};
+use futures::{Stream, TryStreamExt};
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use hyper_util::client::legacy::Client as Hyper;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use kube::client::{Body, ConfigExt};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+use tokio_util::codec::{FramedRead, LinesCodec};
+use tokio_util::io::StreamReader;
+use words::Place;
+
+/// How long one request may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a list may take: lists are large, and slow on a busy server.
+const LIST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that is silent for this long is asked whether it still lives.
+const PING_AFTER: Duration = Duration::from_secs(15);
+/// And closed when it does not answer within this time.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest line of a watch (one object); the API server's own limit for an object is 3 MiB.
+const MAX_WATCH_LINE: usize = 16 << 20;
+/// How often an unchanged problem is said.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
+/// Content type of a strategic merge patch.
+pub(super) const STRATEGIC_MERGE: &str = "application/strategic-merge-patch+json";
+/// Content type of a merge patch.
+pub(super) const MERGE: &str = "application/merge-patch+json";
+/// Content type of an object.
+pub(super) const JSON: &str = "application/json";
+
+/// The way to the API server. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    requests: kube::Client,
+    watches: kube::Client,
+    place: Arc<Place>,
+    /// What was said about failures that repeat; shared by all watches, so that one outage is one line a minute.
+    said: Arc<Mutex<SayOnce>>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) verb: &'static str,
+    pub(super) path: String,
+    pub(super) body: Option<(&'static str, Value)>,
+    pub(super) timeout: Duration,
+}
+
+impl Call {
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self {
+            verb: "GET",
+            path: path.into(),
+            body: None,
+            timeout: REQUEST_TIMEOUT,
+        }
+    }
+    pub(super) fn list(path: impl Into<String>) -> Self {
+        Self {
+            verb: "GET",
+            path: path.into(),
+            body: None,
+            timeout: LIST_TIMEOUT,
+        }
+    }
+    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            verb: "POST",
+            path: path.into(),
+            body: Some((JSON, body)),
+            timeout: REQUEST_TIMEOUT,
+        }
+    }
+    pub(super) fn patch(path: impl Into<String>, kind: &'static str, body: Value) -> Self {
+        Self {
+            verb: "PATCH",
+            path: path.into(),
+            body: Some((kind, body)),
+            timeout: REQUEST_TIMEOUT,
+        }
+    }
+    pub(super) fn delete(path: impl Into<String>, body: Value) -> Self {
+        Self {
+            verb: "DELETE",
+            path: path.into(),
+            body: Some((JSON, body)),
+            timeout: REQUEST_TIMEOUT,
+        }
+    }
+}
+
+impl Client {
+    /// Sets up connections; nothing is connected yet. Must be called inside a tokio runtime.
+    pub fn new(config: &ClientConfig) -> std::result::Result<Self, kubeconfig::Error> {
+        let unusable = |error: kube::Error| kubeconfig::Error {
+            file: config.file.clone(),
+            field: String::new(),
+            problem: format!("cannot be used: {error}"),
+            remedy:
+                "check the cluster's certificate-authority and tls-server-name and the user's credentials"
+                    .to_owned(),
+        };
+        let place = Place {
+            server: config.server.to_string(),
+            file: config.file.clone(),
+            cluster: config.cluster.clone(),
+            user: config.user.clone(),
+        };
+        Ok(Self::from_services(
+            connection(&config.kube).map_err(unusable)?,
+            connection(&config.kube).map_err(unusable)?,
+            place,
+        ))
+    }
+
+    /// A client over services of any kind; tests script them.
+    pub(super) fn from_services(requests: kube::Client, watches: kube::Client, place: Place) -> Self {
+        Self {
+            requests,
+            watches,
+            place: Arc::new(place),
+            said: Arc::new(Mutex::new(SayOnce::new(SAY_EVERY))),
+        }
+    }
+
+    /// Waits until the API server answers and knows us, by reading our own Node. An unreachable or unready server is
+    /// tried again with backoff and said once a minute; `None` when the drain began first.
+    ///
+    /// # Errors
+    /// What waiting does not heal: a server certificate that does not fit, a server that is not Kubernetes.
+    pub async fn wait_until_reachable(&self, node: &str, drain: &DrainSignal) -> Option<Result<()>> {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        loop {
+            let read = self.call::<Value>(Call::get(format!("/api/v1/nodes/{node}")));
+            match drain.unless_draining(read).await? {
+                Ok(_) => return Some(Ok(())),
+                Err(error) if words::is_missing_object(&error) => return Some(Ok(())),
+                Err(error) if words::is_for_good(&error) => return Some(Err(error)),
+                Err(error) => self.complain("waiting for the API server", &error),
+            }
+            drain.unless_draining(tokio::time::sleep(backoff.fail())).await?;
+        }
+    }
+
+    /// Logs a failure that is being retried: an unchanged one once a minute.
+    pub fn complain(&self, doing: &str, error: &Error) {
+        // The same outage fails every path in the same way, so that the path is no part of what was said.
+        let text = match error {
+            Error::Unreachable { cause, .. } => cause.clone(),
+            other => other.to_string(),
+        };
+        let times = self
+            .said
+            .lock()
+            .expect("saying does not panic")
+            .say(&text, Instant::now());
+        match times {
+            Some(0) => tracing::warn!("{doing}: {text}; trying again"),
+            Some(n) => tracing::warn!("{doing}: {text}; still trying (failed {n} times since last said)"),
+            None => tracing::debug!("{doing}: {error}"),
+        }
+    }
+
+    /// Says once that a problem is over, when one had been said.
+    pub(super) fn recovered(&self) {
+        if self.said.lock().expect("saying does not panic").reset() {
+            tracing::info!(server = %self.place.server, "the API server answers again");
+        }
+    }
+
+    /// One request with a decoded answer.
+    pub(super) async fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T> {
+        let (verb, path) = (call.verb, call.path.clone());
+        let bytes = self.call_raw(call).await?;
+        serde_json::from_slice(&bytes).map_err(|e| Error::Decode {
+            verb,
+            path,
+            cause: e.to_string(),
+        })
+    }
+
+    /// One request with the answer's bytes.
+    pub(super) async fn call_raw(&self, call: Call) -> Result<Bytes> {
+        let (verb, path, timeout) = (call.verb, call.path.clone(), call.timeout);
+        let exchange = async {
+            let response = self.send(&self.requests, call).await?;
+            let body = response.into_body().collect().await;
+            Ok(body
+                .map_err(|e| words::unreachable(verb, &path, &e, &self.place))?
+                .to_bytes())
+        };
+        tokio::time::timeout(timeout, exchange)
+            .await
+            .unwrap_or_else(|_| Err(words::timed_out(verb, &path, timeout, &self.place)))
+    }
+
+    /// Opens a watch: a stream of lines, each one event. A stream that stays silent for `idle` ends with an error.
+    pub(super) async fn watch_lines(
+        &self,
+        path: &str,
+        idle: Duration,
+    ) -> Result<impl Stream<Item = Result<String>> + use<>> {
+        let opened = tokio::time::timeout(REQUEST_TIMEOUT, self.send(&self.watches, Call::get(path))).await;
+        let response =
+            opened.unwrap_or_else(|_| Err(words::timed_out("GET", path, REQUEST_TIMEOUT, &self.place)))?;
+        let bytes = response
+            .into_body()
+            .into_data_stream()
+            .map_err(std::io::Error::other);
+        let lines = FramedRead::new(
+            StreamReader::new(bytes),
+            LinesCodec::new_with_max_length(MAX_WATCH_LINE),
+        );
+        let (path, place) = (path.to_owned(), self.place.clone());
+        Ok(futures::stream::try_unfold(Box::pin(lines), move |mut lines| {
+            let (path, place) = (path.clone(), place.clone());
+            async move {
+                match tokio::time::timeout(idle, lines.try_next()).await {
+                    Ok(Ok(Some(line))) => Ok(Some((line, lines))),
+                    Ok(Ok(None)) => Ok(None),
+                    Ok(Err(error)) => Err(words::unreachable("GET", &path, &error, &place)),
+                    Err(_) => Err(words::timed_out("GET", &path, idle, &place)),
+                }
+            }
+        }))
+    }
+
+    /// Sends, and turns an answer that is no success into an [`Error`].
+    async fn send(&self, through: &kube::Client, call: Call) -> Result<http::Response<Body>> {
+        let (verb, path) = (call.verb, call.path);
+        let mut request = http::Request::builder()
+            .method(verb)
+            .uri(&path)
+            .header(ACCEPT, JSON);
+        let mut body = Vec::new();
+        if let Some((kind, value)) = call.body {
+            request = request.header(CONTENT_TYPE, kind);
+            body = value.to_string().into_bytes();
+        }
+        let request = request.body(Body::from(body)).map_err(|e| Error::Decode {
+            verb,
+            path: path.clone(),
+            cause: e.to_string(),
+        })?;
+        let response = through
+            .send(request)
+            .await
+            .map_err(|e| words::unreachable(verb, &path, &e, &self.place))?;
+        let code = response.status().as_u16();
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        // The answer is an error whether or not its body can be read.
+        let bytes = response
+            .into_body()
+            .collect()
+            .await
+            .map(|body| body.to_bytes())
+            .unwrap_or_default();
+        Err(words::status(verb, path, code, &bytes, &self.place))
+    }
+}
+
+/// One HTTP/2 connection (HTTP/1.1 where the server has no HTTP/2) with authentication, as a kube client.
+fn connection(config: &kube::Config) -> std::result::Result<kube::Client, kube::Error> {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    let mut tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(config.rustls_client_config()?)
+        .https_or_http();
+    if let Some(name) = &config.tls_server_name {
+        let name = name
+            .clone()
+            .try_into()
+            .map_err(|e: rustls::pki_types::InvalidDnsNameError| {
+                kube::Error::Service(format!("tls-server-name {name:?}: {e}").into())
+            })?;
+        tls = tls.with_server_name_resolver(hyper_rustls::FixedServerNameResolver::new(name));
+    }
+    let hyper: Hyper<_, Body> = Hyper::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .http2_keep_alive_interval(PING_AFTER)
+        .http2_keep_alive_timeout(PING_TIMEOUT)
+        .http2_keep_alive_while_idle(true)
+        .http2_adaptive_window(true)
+        .build(tls.enable_all_versions().wrap_connector(tcp));
+    let service = tower::ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .map_err(tower::BoxError::from)
+        .service(hyper);
+    Ok(kube::Client::new(service, "default"))
+}
+
+#[cfg(test)]
+pub(in crate::api) mod script;
+#[cfg(test)]
+mod tests;

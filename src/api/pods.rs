@@ -1,0 +1,61 @@
+//! Writes about Pods.
+
+use super::client::{Call, Client, STRATEGIC_MERGE};
+use super::{Error, Pods, Result};
+use crate::model::{Meta, NamespacedName, PodUid};
+use async_trait::async_trait;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// An object of which only the metadata matters.
+#[derive(Deserialize)]
+struct Headed {
+    metadata: Meta,
+}
+
+fn path(pod: &NamespacedName) -> String {
+    format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name)
+}
+
+#[async_trait]
+impl Pods for Client {
+    async fn patch_status(&self, pod: &NamespacedName, uid: &PodUid, status: &Value) -> Result<()> {
+        // A UID in the patch that is not the object's makes the API server answer Conflict.
+        let patch = json!({"metadata": {"uid": uid}, "status": status});
+        self.call_raw(Call::patch(
+            format!("{}/status", path(pod)),
+            STRATEGIC_MERGE,
+            patch,
+        ))
+        .await
+        .map(drop)
+    }
+
+    async fn delete_now(&self, pod: &NamespacedName, uid: &PodUid) -> Result<()> {
+        let options = json!({
+            "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": uid},
+        });
+        match self.call_raw(Call::delete(path(pod), options)).await {
+            Ok(_) => Ok(()),
+            // Gone, or another Pod has its name by now: this one is no more either way.
+            Err(error) if error.is_not_found() || error.is_conflict() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn current_uid(&self, pod: &NamespacedName) -> Result<Option<PodUid>> {
+        found(self.call::<Headed>(Call::get(path(pod))).await).map(|pod| pod.map(|pod| pod.metadata.uid))
+    }
+}
+
+/// Turns `NotFound` into `None`.
+pub(super) fn found<T>(result: Result<T>) -> std::result::Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests;
