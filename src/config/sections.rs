@@ -221,7 +221,9 @@ pub(super) fn proxy(flags: &Flags, node: &Arc<str>) -> ProxyConfig {
 }
 
 pub(super) fn api(flags: &Flags) -> ApiConfig {
-    ApiConfig { kubeconfig: flags.kubeconfig.clone() }
+    ApiConfig {
+        kubeconfig: flags.kubeconfig.clone(),
+    }
 }
 
 pub(super) fn telemetry(flags: &Flags, source: &dyn Source) -> Result<TelemetryConfig, Error> {

@@ -210,7 +210,7 @@ impl Netlink {
         })
     }
 
-    /// Creates a veth pair; both ends are up.
+    /// Creates a veth pair; the end here is up, the other one is not yet.
     pub fn create_veth(&mut self, pair: &VethPair<'_>) -> Result<()> {
         let request = Rtnl::NewLink(message::veth(pair));
         self.tell(request, NLM_F_CREATE | NLM_F_EXCL, &|| {

@@ -67,7 +67,8 @@ pub(super) fn veth(pair: &VethPair<'_>) -> LinkMessage {
         LinkAttribute::NetNsFd(pair.peer_netns),
     ];
     far.extend(some_mtu(pair.mtu));
-    let far = InfoData::Veth(InfoVeth::Peer(raised(with(far))));
+    // The far end cannot be created up: it does not know its peer yet (ENOTCONN).
+    let far = InfoData::Veth(InfoVeth::Peer(with(far)));
     let mut near = vec![
         LinkAttribute::IfName(pair.host.to_owned()),
         LinkAttribute::Controller(pair.master),
