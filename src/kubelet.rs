@@ -8,6 +8,8 @@ pub mod dirs;
 pub mod hash;
 pub mod observed;
 pub mod plan;
+pub mod qos;
+pub mod quantity;
 pub mod status;
 pub mod probe;
 pub mod refs;

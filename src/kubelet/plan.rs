@@ -15,6 +15,7 @@ mod tests;
 
 pub(crate) use memory::should_restart;
 pub use memory::{note_failure, note_sandbox_failure, recall};
+pub(crate) use run::LOST_EXIT_CODE;
 
 use super::observed::Observed;
 use crate::model::pod::Pod;

@@ -1,13 +1,28 @@
 //! PURE. What the API server is told about one Pod: `(spec, observed, probes, memory, history) -> PodStatus`, and the
 //! smallest patch from what it was told before.
+//!
+//! The runtime says what is; history (the last status, ours or the API server's) says what the runtime has forgotten:
+//! restart counts, exit codes of removed containers, times of transitions. A terminal phase is never left, a restart
+//! count never shrinks, and a phase becomes terminal only when nothing runs any more.
 
-use super::observed::Observed;
+mod conditions;
+mod containers;
+mod history;
+mod patch;
+mod phase;
+#[cfg(test)]
+mod tests;
+
+pub use patch::patch;
+
+use super::observed::{ContainerState, Observed, RunState};
 use super::plan::{Intent, Memory, ProbeView};
+use super::qos;
 use crate::model::ContainerId;
-use crate::model::pod::Pod;
+use crate::model::pod::{Pod, PodStatus as History};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::PodStatus;
-use serde_json::Value;
+use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -34,14 +49,83 @@ pub struct StatusInput<'a> {
     pub now: Timestamp,
 }
 
-/// The status of a Pod. Call it after every pass, also between stopping and removing containers: exit codes come from
-/// the runtime and are kept by way of `previous` once the containers are gone.
-pub fn status(_input: StatusInput<'_>) -> PodStatus {
-    todo!()
+impl StatusInput<'_> {
+    /// The container runs, or may run.
+    fn alive(container: &ContainerState) -> bool {
+        matches!(container.state, RunState::Running | RunState::Unknown)
+    }
+    /// Nothing runs any more and nothing will be started.
+    fn over(&self) -> bool {
+        let ending = self.memory.ended || matches!(self.intent, Intent::Terminate { .. });
+        ending && !self.observed.containers.iter().any(Self::alive)
+    }
+    fn id(&self, container: &ContainerState) -> String {
+        format!("{}://{}", self.runtime, container.id)
+    }
 }
 
-/// The strategic merge patch of `status` from `previous` (what the API server was told last; `None` when that is not
-/// known) to `new`; `None` when nothing changed. Conditions of other writers are never touched.
-pub fn patch(_previous: Option<&PodStatus>, _new: &PodStatus) -> Option<Value> {
-    todo!()
+/// The status of a Pod. Call it after every pass, also between stopping and removing containers: exit codes come from
+/// the runtime and are kept by way of `previous` once the containers are gone.
+pub fn status(input: StatusInput<'_>) -> PodStatus {
+    let history = history::of(&input);
+    let init = containers::init_statuses(&input, &history);
+    let main = containers::main_statuses(&input, &history);
+    let (phase, reason, message) = phase::phase(&input, &history, &init, &main);
+    let pod_ips = pod_ips(&input, &history);
+    let generation = input.pod.metadata.generation;
+    let conditions = conditions::Conditions {
+        input: &input,
+        history: &history,
+        phase: &phase,
+    };
+    PodStatus {
+        conditions: Some(conditions.all(&init, &main)),
+        observed_generation: generation,
+        host_ip: input.host_ips.first().map(ToString::to_string),
+        host_ips: (!input.host_ips.is_empty()).then(|| {
+            input
+                .host_ips
+                .iter()
+                .take(2)
+                .map(|ip| HostIP { ip: ip.to_string() })
+                .collect()
+        }),
+        pod_ip: pod_ips.first().map(ToString::to_string),
+        pod_ips: (!pod_ips.is_empty())
+            .then(|| pod_ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
+        start_time: Some(time(history.start_time.unwrap_or(input.now))),
+        qos_class: Some(qos::class(input.pod).as_str().into()),
+        container_statuses: Some(main),
+        init_container_statuses: (!init.is_empty()).then_some(init),
+        phase: Some(phase.into()),
+        reason: reason.map(Into::into),
+        message: message.map(Into::into),
+        ..PodStatus::default()
+    }
+}
+
+/// Addresses of the Pod, at most one of each family, the family of the node's primary address first. A Pod whose
+/// sandbox has ended keeps the addresses it had.
+fn pod_ips(input: &StatusInput<'_>, history: &History) -> Vec<IpAddr> {
+    let ready = input.observed.newest_sandbox().filter(|s| s.ready);
+    let known = || history.pod_ips.iter().filter_map(|p| p.ip).collect::<Vec<_>>();
+    let ips = match ready {
+        Some(_) if input.pod.spec.host_network => match known() {
+            old if old.is_empty() => input.host_ips.to_vec(),
+            old => old,
+        },
+        Some(sandbox) => sandbox.ips.clone(),
+        None => known(),
+    };
+    let six_first = input.host_ips.first().is_some_and(IpAddr::is_ipv6);
+    let pick = |six: bool| ips.iter().find(|ip| ip.is_ipv6() == six).copied();
+    [pick(six_first), pick(!six_first)]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// An API time: whole seconds, as it will be read back.
+fn time(at: Timestamp) -> Time {
+    Time(Timestamp::from_second(at.as_second()).unwrap_or(at))
 }

@@ -1,0 +1,325 @@
+//! PURE. `containerStatuses` and `initContainerStatuses`.
+
+use super::{History, StatusInput, time};
+use crate::kubelet::observed::{ContainerState as Instance, RunState};
+use crate::kubelet::plan::{Intent, LOST_EXIT_CODE};
+use crate::model::pod::{self, Container, Quantity};
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
+    ResourceRequirements,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// Reason of a container nobody saw end.
+const LOST: &str = "ContainerStatusUnknown";
+
+/// Statuses of the init containers, in spec order.
+pub(super) fn init_statuses(input: &StatusInput<'_>, history: &History) -> Vec<ContainerStatus> {
+    let initialized = input
+        .pod
+        .spec
+        .containers
+        .iter()
+        .any(|c| input.observed.latest(&c.name).is_some());
+    let specs = &input.pod.spec.init_containers;
+    let statuses = specs.iter().map(|spec| {
+        let mut s = one(input, spec, find(&history.init_container_statuses, &spec.name));
+        let forgotten = input.observed.latest(&spec.name).is_none() && is_waiting(&s);
+        if initialized && forgotten && !spec.is_sidecar() {
+            // Containers were created, so this one has succeeded, although the runtime has no trace of it.
+            s.state = Some(ended(ContainerStateTerminated {
+                reason: Some("Completed".into()),
+                message: Some(
+                    "the runtime has forgotten this init container; later containers have run".into(),
+                ),
+                ..ContainerStateTerminated::default()
+            }));
+        }
+        s.started = Some(started(
+            input,
+            spec,
+            find(&history.init_container_statuses, &spec.name),
+            &s,
+        ));
+        s.ready = if spec.is_sidecar() {
+            ready(
+                input,
+                spec,
+                find(&history.init_container_statuses, &spec.name),
+                &s,
+            )
+        } else {
+            exit_code(&s) == Some(0)
+        };
+        s
+    });
+    statuses.collect()
+}
+
+/// Statuses of the containers, by name.
+pub(super) fn main_statuses(input: &StatusInput<'_>, history: &History) -> Vec<ContainerStatus> {
+    let specs = &input.pod.spec.containers;
+    let mut statuses: Vec<_> = specs
+        .iter()
+        .map(|spec| {
+            let old = find(&history.container_statuses, &spec.name);
+            let mut s = one(input, spec, old);
+            s.started = Some(started(input, spec, old, &s));
+            s.ready = ready(input, spec, old, &s);
+            s
+        })
+        .collect();
+    let ran = |s: &ContainerStatus| s.container_id.is_some() || last_exit(s).is_some();
+    if input.over() && statuses.iter().any(ran) {
+        // An initialized Pod that is over has no container that still waits for something.
+        for s in statuses.iter_mut().filter(|s| exit_code(s).is_none()) {
+            s.state = Some(lost("the container was not there when the pod was terminated"));
+        }
+    }
+    statuses.sort_by(|a, b| a.name.cmp(&b.name));
+    statuses
+}
+
+fn find<'a>(list: &'a [pod::ContainerStatus], name: &str) -> Option<&'a pod::ContainerStatus> {
+    list.iter().find(|c| &*c.name == name)
+}
+
+fn one(input: &StatusInput<'_>, spec: &Container, old: Option<&pod::ContainerStatus>) -> ContainerStatus {
+    let mut instances: Vec<_> = input
+        .observed
+        .containers
+        .iter()
+        .filter(|c| c.name == spec.name)
+        .collect();
+    instances.sort_by_key(|c| Reverse((c.created, c.attempt)));
+    let mut s = match instances.first() {
+        Some(instance) => from_instance(input, spec, instance, old),
+        None => from_history(input, spec, old),
+    };
+    if let Some(before) = instances.iter().skip(1).find(|c| c.state == RunState::Exited) {
+        s.last_state = Some(ended(terminated(input, before)));
+    }
+    let alive = instances.first().is_some_and(|c| StatusInput::alive(c));
+    let may_start = *input.intent == Intent::Run && !input.memory.ended && !alive;
+    if let Some(waiting) = input.memory.waiting.get(&spec.name).filter(|_| may_start) {
+        if exit_code(&s).is_some() {
+            s.last_state = s.state.take();
+        }
+        s.state = Some(wait(&waiting.reason, Some(&waiting.message)));
+    }
+    s
+}
+
+/// The status of a container the runtime knows.
+fn from_instance(
+    input: &StatusInput<'_>,
+    spec: &Container,
+    instance: &Instance,
+    old: Option<&pod::ContainerStatus>,
+) -> ContainerStatus {
+    let mut s = from_history_base(input, spec, old);
+    let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
+    s.restart_count = s.restart_count.max(attempt);
+    s.resources = Some(resources(spec));
+    s.allocated_resources = (!spec.resources.requests.is_empty()).then(|| amounts(&spec.resources.requests));
+    if instance.state == RunState::Created {
+        return s;
+    }
+    let id = input.id(instance);
+    if let Some(old) = old.filter(|o| *o.container_id != *id)
+        && let Some(end) = &old.state.terminated
+    {
+        s.last_state = Some(ended(from_terminated(end)));
+    }
+    s.container_id = Some(id);
+    s.image = if instance.image.is_empty() {
+        &spec.image
+    } else {
+        &instance.image
+    }
+    .to_string();
+    s.image_id = instance.image_ref.to_string();
+    let was_running = old.is_some_and(|o| o.state.running.is_some());
+    s.state = match instance.state {
+        RunState::Running => Some(ContainerState {
+            running: Some(ContainerStateRunning {
+                started_at: instance.started.map(time),
+            }),
+            ..ContainerState::default()
+        }),
+        RunState::Exited => Some(ended(terminated(input, instance))),
+        RunState::Unknown if was_running => Some(lost("the runtime no longer knows this container's state")),
+        RunState::Unknown | RunState::Created => s.state,
+    };
+    s
+}
+
+/// The status of a container the runtime does not know: never created, or gone.
+fn from_history(
+    input: &StatusInput<'_>,
+    spec: &Container,
+    old: Option<&pod::ContainerStatus>,
+) -> ContainerStatus {
+    let mut s = from_history_base(input, spec, old);
+    let Some(old) = old else { return s };
+    if let Some(end) = &old.state.terminated {
+        s.state = Some(ended(from_terminated(end)));
+    } else if old.state.running.is_some() && s.last_state.is_none() {
+        // It ran and is gone: it ended, although nobody saw how.
+        s.last_state = Some(lost("the container used to run and the runtime no longer has it"));
+    }
+    s
+}
+
+/// Name, image and what history alone knows; waiting for the default reason.
+fn from_history_base(
+    input: &StatusInput<'_>,
+    spec: &Container,
+    old: Option<&pod::ContainerStatus>,
+) -> ContainerStatus {
+    let init = !input.pod.spec.init_containers.is_empty();
+    let reason = if init {
+        "PodInitializing"
+    } else {
+        "ContainerCreating"
+    };
+    let mut s = ContainerStatus {
+        name: spec.name.to_string(),
+        image: spec.image.to_string(),
+        state: Some(wait(reason, None)),
+        ..ContainerStatus::default()
+    };
+    if let Some(old) = old {
+        s.restart_count = old.restart_count;
+        s.image_id = old.image_id.to_string();
+        s.container_id = (!old.container_id.is_empty()).then(|| old.container_id.to_string());
+        s.last_state = old
+            .last_state
+            .terminated
+            .as_ref()
+            .map(|end| ended(from_terminated(end)));
+    }
+    s
+}
+
+fn started(
+    input: &StatusInput<'_>,
+    spec: &Container,
+    old: Option<&pod::ContainerStatus>,
+    s: &ContainerStatus,
+) -> bool {
+    let reported = same_instance(old, s).is_some_and(|o| o.started == Some(true));
+    let result = view(input, spec).and_then(|v| v.started);
+    is_running(s) && (spec.startup_probe.is_none() || result.unwrap_or(reported))
+}
+
+fn ready(
+    input: &StatusInput<'_>,
+    spec: &Container,
+    old: Option<&pod::ContainerStatus>,
+    s: &ContainerStatus,
+) -> bool {
+    let reported = same_instance(old, s).is_some_and(|o| o.ready);
+    let result = view(input, spec).and_then(|v| v.ready);
+    s.started == Some(true) && (spec.readiness_probe.is_none() || result.unwrap_or(reported))
+}
+
+fn view<'a>(input: &StatusInput<'a>, spec: &Container) -> Option<&'a crate::kubelet::plan::ProbeView> {
+    input.probes.get(&input.observed.latest(&spec.name)?.id)
+}
+
+/// History, if it is about the very instance that is reported now.
+fn same_instance<'a>(
+    old: Option<&'a pod::ContainerStatus>,
+    s: &ContainerStatus,
+) -> Option<&'a pod::ContainerStatus> {
+    old.filter(|o| s.container_id.as_deref() == Some(&*o.container_id))
+}
+
+fn is_running(s: &ContainerStatus) -> bool {
+    s.state.as_ref().is_some_and(|state| state.running.is_some())
+}
+
+/// Waits for something.
+pub(super) fn is_waiting(s: &ContainerStatus) -> bool {
+    s.state.as_ref().is_some_and(|state| state.waiting.is_some())
+}
+
+/// Exit code, once it has ended.
+pub(super) fn exit_code(s: &ContainerStatus) -> Option<i32> {
+    Some(s.state.as_ref()?.terminated.as_ref()?.exit_code)
+}
+
+/// Exit code of the instance before.
+pub(super) fn last_exit(s: &ContainerStatus) -> Option<i32> {
+    Some(s.last_state.as_ref()?.terminated.as_ref()?.exit_code)
+}
+
+fn wait(reason: &str, message: Option<&str>) -> ContainerState {
+    let waiting = ContainerStateWaiting {
+        reason: Some(reason.into()),
+        message: message.filter(|m| !m.is_empty()).map(Into::into),
+    };
+    ContainerState {
+        waiting: Some(waiting),
+        ..ContainerState::default()
+    }
+}
+
+fn ended(terminated: ContainerStateTerminated) -> ContainerState {
+    ContainerState {
+        terminated: Some(terminated),
+        ..ContainerState::default()
+    }
+}
+
+fn lost(message: &str) -> ContainerState {
+    ended(ContainerStateTerminated {
+        exit_code: LOST_EXIT_CODE,
+        reason: Some(LOST.into()),
+        message: Some(message.into()),
+        ..ContainerStateTerminated::default()
+    })
+}
+
+fn terminated(input: &StatusInput<'_>, instance: &Instance) -> ContainerStateTerminated {
+    let text = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+    ContainerStateTerminated {
+        container_id: Some(input.id(instance)),
+        exit_code: instance.exit_code,
+        reason: text(&instance.reason),
+        message: text(&instance.message),
+        started_at: instance.started.map(time),
+        finished_at: instance.finished.map(time),
+        signal: None,
+    }
+}
+
+fn from_terminated(old: &pod::StateTerminated) -> ContainerStateTerminated {
+    ContainerStateTerminated {
+        container_id: old.container_id.as_deref().map(Into::into),
+        exit_code: old.exit_code,
+        reason: old.reason.as_deref().map(Into::into),
+        message: old.message.as_deref().map(Into::into),
+        started_at: old.started_at.map(time),
+        finished_at: old.finished_at.map(time),
+        signal: None,
+    }
+}
+
+fn resources(spec: &Container) -> ResourceRequirements {
+    let list = |l: &BTreeMap<Box<str>, Quantity>| (!l.is_empty()).then(|| amounts(l));
+    ResourceRequirements {
+        limits: list(&spec.resources.limits),
+        requests: list(&spec.resources.requests),
+        claims: None,
+    }
+}
+
+fn amounts(list: &BTreeMap<Box<str>, Quantity>) -> BTreeMap<String, ApiQuantity> {
+    list.iter()
+        .map(|(name, amount)| (name.to_string(), ApiQuantity(amount.0.to_string())))
+        .collect()
+}
