@@ -47,6 +47,15 @@ impl Error {
     pub fn is_unimplemented(&self) -> bool {
         self.code == tonic::Code::Unimplemented
     }
+    /// The error as Go programs print it, which is what people search for: `rpc error: code = NotFound desc = …`. The
+    /// code Unknown adds nothing and is left out, as kubelet does.
+    pub fn grpc_text(&self) -> String {
+        match self.code {
+            tonic::Code::Unknown => self.message.clone(),
+            tonic::Code::Cancelled => format!("rpc error: code = Canceled desc = {}", self.message),
+            code => format!("rpc error: code = {code:?} desc = {}", self.message),
+        }
+    }
     /// The call took longer than it may. For [`Runtime::exec_sync`]: the command did.
     pub fn is_timeout(&self) -> bool {
         self.code == tonic::Code::DeadlineExceeded
@@ -133,7 +142,8 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     /// CPU, memory and network use of sandboxes.
     async fn list_pod_sandbox_stats(&self, pod: Option<&PodUid>) -> Result<Vec<v1::PodSandboxStats>>;
 
-    /// Changes from now on. Ends when the runtime goes away; Unimplemented before containerd 1.7.
+    /// Changes from now on. Ends when the runtime goes away. A runtime without events (containerd before 1.7) answers
+    /// with Unimplemented as the first item: the call itself returns before the runtime was asked.
     async fn container_events(&self) -> Result<BoxStream<'static, Result<v1::ContainerEventResponse>>>;
 }
 
