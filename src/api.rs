@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod configdata;
+pub mod informer;
 pub mod kubeconfig;
 mod nodes;
 mod pods;

@@ -56,6 +56,11 @@ impl Server {
         (seen, send)
     }
 
+    /// True when no request can come any more, because all clients are gone.
+    pub(in crate::api) async fn is_over(&mut self) -> bool {
+        self.0.next_request().await.is_none()
+    }
+
     /// Answers the next request.
     pub(in crate::api) async fn answer(&mut self, code: u16, body: &str) -> Seen {
         let (seen, send) = self.next().await;
