@@ -7,6 +7,7 @@
 pub mod dirs;
 pub mod hash;
 pub mod images;
+pub mod observe;
 pub mod observed;
 pub mod plan;
 pub mod qos;
