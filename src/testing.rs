@@ -2,5 +2,6 @@
 
 pub mod fake_cri;
 pub mod netns;
+pub mod tracer;
 
 pub use fake_cri::FakeCri;
