@@ -2,6 +2,5 @@
 
 pub mod fake_cri;
 pub mod netns;
-pub mod tracer;
 
 pub use fake_cri::FakeCri;

@@ -1,0 +1,329 @@
+//! Our Node object and its Lease: registered, kept true, and registered again when somebody deletes it.
+//!
+//! Two loops that never wait for each other: the Lease (every 10 s, with a time limit of its own), and the status
+//! (looked at every 10 s and whenever the runtime's readiness changes; written when something changed, or every
+//! 5 minutes). `status` and `register` decide, purely.
+
+pub mod register;
+pub mod status;
+
+use crate::api::{EventType, Events, Nodes};
+use crate::config::KubeletConfig;
+use crate::cri::Runtime;
+use crate::kubelet::refs;
+use crate::sys::machine;
+use crate::task::{Backoff, DrainSignal, SayOnce};
+use jiff::Timestamp;
+use register::Existing;
+use serde_json::Value;
+use status::{Condition, Facts};
+use std::fmt;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// Life of the Lease, seconds.
+pub const LEASE_SECONDS: i32 = 40;
+/// Pause between two renewals, and the time one may take.
+const LEASE_PERIOD: Duration = Duration::from_secs(10);
+/// Pause between two looks at the Node.
+const STATUS_PERIOD: Duration = Duration::from_secs(10);
+/// An unchanged status is written this often.
+const REPORT_PERIOD: Duration = Duration::from_secs(300);
+/// How often the runtime is asked while the node is ready, and while it is not.
+const ASK_READY: Duration = Duration::from_secs(5);
+const ASK_NOT_READY: Duration = Duration::from_millis(500);
+/// Port of the kubelet's server.
+pub const PORT: u16 = 10250;
+
+/// What cannot be found out about the machine.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no default route to take an address from.
+    #[error("node address: no default route ({0}): give the address with --node-ip")]
+    Address(#[source] std::io::Error),
+}
+
+/// Keeps our Node and its Lease.
+pub struct NodeAgent {
+    nodes: Arc<dyn Nodes>,
+    events: Arc<dyn Events>,
+    runtime: Arc<dyn Runtime>,
+    config: Arc<KubeletConfig>,
+    facts: Facts,
+}
+
+impl fmt::Debug for NodeAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeAgent").field("node", &self.config.node).finish_non_exhaustive()
+    }
+}
+
+/// The node's addresses: those of the configuration, else that of the default route.
+pub fn addresses(config: &KubeletConfig) -> Result<Vec<IpAddr>, Error> {
+    if config.node_ips.is_empty() {
+        Ok(vec![machine::default_route_ip().map_err(Error::Address)?])
+    } else {
+        Ok(config.node_ips.clone())
+    }
+}
+
+impl NodeAgent {
+    /// Reads the machine. `ips` are the node's addresses, primary first.
+    pub fn new(
+        config: Arc<KubeletConfig>,
+        ips: Vec<IpAddr>,
+        runtime: Arc<dyn Runtime>,
+        nodes: Arc<dyn Nodes>,
+        events: Arc<dyn Events>,
+    ) -> Self {
+        let facts = Facts {
+            name: (&*config.node).into(),
+            machine: machine::read(),
+            disk: disk(&config.root_dir),
+            ips,
+            max_pods: config.max_pods,
+            port: PORT,
+            runtime: "unknown://Unknown".into(),
+        };
+        Self { nodes, events, runtime, config, facts }
+    }
+
+    /// Registers and keeps the Node until the process ends.
+    pub async fn run(self, drain: DrainSignal) {
+        let object = refs::node(&self.config.node);
+        self.events.emit(&object, EventType::Normal, "Starting", "Starting kubelet.".into());
+        let (tell, problem) = watch::channel(None);
+        let (registered, on_registered) = watch::channel(false);
+        let lease = lease_loop(self.nodes.clone(), self.config.node.clone(), on_registered);
+        let ask = ask_loop(self.runtime.clone(), tell);
+        let status = Keeper::new(self, problem, registered).run();
+        drain.unless_draining(async { tokio::join!(lease, ask, status) }).await;
+    }
+}
+
+fn disk(path: &Path) -> machine::Disk {
+    // The root directory may not exist yet.
+    path.ancestors().find_map(|p| machine::disk(p).ok()).unwrap_or_default()
+}
+
+/// Renews the Lease, forever, once the Node is ours. A renewal that hangs is given up so that the next is on time.
+async fn lease_loop(nodes: Arc<dyn Nodes>, node: Arc<str>, mut registered: watch::Receiver<bool>) {
+    if registered.wait_for(|registered| *registered).await.is_err() {
+        return;
+    }
+    let mut ticks = tokio::time::interval(LEASE_PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut said = SayOnce::new(Duration::from_secs(60));
+    loop {
+        ticks.tick().await;
+        let renewal = nodes.renew_lease(&node, LEASE_SECONDS, Timestamp::now());
+        let problem = match tokio::time::timeout(LEASE_PERIOD, renewal).await {
+            Ok(Ok(())) => {
+                if said.reset() {
+                    tracing::info!(%node, "lease renewed again");
+                }
+                continue;
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", LEASE_PERIOD.as_secs()),
+        };
+        if said.say(&problem, Instant::now()).is_some() {
+            tracing::warn!(%node, %problem, "lease not renewed");
+        }
+    }
+}
+
+/// What the runtime says: why the node is not ready, if it is not.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Health {
+    problem: Option<Box<str>>,
+    /// `containerd://2.4.2`, once known.
+    runtime: Option<Box<str>>,
+}
+
+/// Asks the runtime how it is, forever; quickly while the node waits for it.
+async fn ask_loop(runtime: Arc<dyn Runtime>, tell: watch::Sender<Option<Health>>) {
+    let mut version = None;
+    loop {
+        let status = runtime.status(false).await;
+        let problem = match &status {
+            Ok(answer) => status::problem(Ok(answer.status.as_ref().unwrap_or(&Default::default()))),
+            Err(error) => {
+                version = None;
+                status::problem(Err(&error.to_string()))
+            }
+        };
+        if version.is_none() && status.is_ok() {
+            version = runtime.version().await.ok().map(|v| format!("{}://{}", v.runtime_name, v.runtime_version).into());
+        }
+        let pause = if problem.is_none() { ASK_READY } else { ASK_NOT_READY };
+        let health = Some(Health { problem: problem.map(Into::into), runtime: version.clone() });
+        tell.send_if_modified(|before| {
+            let changed = *before != health;
+            *before = health;
+            changed
+        });
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// The status loop's state.
+struct Keeper {
+    agent: NodeAgent,
+    labels: register::Labels,
+    health: watch::Receiver<Option<Health>>,
+    conditions: Vec<Condition>,
+    /// When the whole status was last written, and what it said without times.
+    reported: Option<(Instant, Facts, Vec<Condition>)>,
+    registered: watch::Sender<bool>,
+    said: SayOnce,
+}
+
+impl Keeper {
+    fn new(agent: NodeAgent, health: watch::Receiver<Option<Health>>, registered: watch::Sender<bool>) -> Self {
+        let refused: Vec<_> = agent.config.labels.keys().filter(|key| !register::allowed_label(key)).collect();
+        if !refused.is_empty() {
+            tracing::warn!(labels = ?refused, "labels a node may not set on itself are left out: set them with kubectl label node");
+        }
+        let labels = register::labels(&agent.facts, &agent.config.labels);
+        let said = SayOnce::new(Duration::from_secs(60));
+        Self { agent, labels, health, conditions: Vec::new(), reported: None, registered, said }
+    }
+
+    async fn run(mut self) {
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(7));
+        loop {
+            self.take_health();
+            let pause = match self.step().await {
+                Ok(()) => {
+                    backoff.reset();
+                    if self.said.reset() {
+                        tracing::info!(node = %self.agent.config.node, "the API server accepts our node again");
+                    }
+                    STATUS_PERIOD
+                }
+                Err(problem) => {
+                    if self.said.say(&problem, Instant::now()).is_some() {
+                        tracing::warn!(node = %self.agent.config.node, "{problem}");
+                    }
+                    backoff.fail()
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                changed = self.health.changed() => if changed.is_err() { return },
+            }
+        }
+    }
+
+    /// Takes over what the runtime says now, and tells of a change of readiness.
+    fn take_health(&mut self) {
+        let Some(health) = self.health.borrow_and_update().clone() else { return };
+        if let Some(runtime) = health.runtime {
+            self.agent.facts.runtime = runtime;
+        }
+        self.agent.facts.disk = disk(&self.agent.config.root_dir);
+        let was = self.conditions.last().map(|c| c.status);
+        self.conditions = status::conditions(&self.conditions, health.problem.as_deref(), Timestamp::now());
+        let is = health.problem.is_none();
+        if was == Some(is) || (was.is_none() && !is) {
+            return;
+        }
+        let reason = if is { "NodeReady" } else { "NodeNotReady" };
+        let node = &self.agent.config.node;
+        tracing::info!(%node, problem = health.problem.as_deref(), "{reason}");
+        let message = format!("Node {node} status is now: {reason}");
+        self.agent.events.emit(&refs::node(node), EventType::Normal, reason, message);
+    }
+
+    /// Registers when needed, and writes the status when it changed, is due, or was changed by somebody else.
+    async fn step(&mut self) -> Result<(), String> {
+        if self.conditions.is_empty() {
+            return Ok(());
+        }
+        let node = self.agent.nodes.get(&self.agent.config.node).await.map_err(|e| e.to_string())?;
+        let Some(node) = node else {
+            if self.reported.take().is_some() {
+                tracing::warn!(node = %self.agent.config.node, "our node was deleted, registering again");
+            }
+            return self.create().await;
+        };
+        if !*self.registered.borrow() {
+            self.adopt(&node).await?;
+        }
+        let ready = self.conditions.last().is_some_and(|c| c.status);
+        let as_we_say = register::ready(&node) == Some(if ready { "True" } else { "False" });
+        if as_we_say && !self.due() {
+            return Ok(());
+        }
+        let patch = status::patch(&self.agent.facts, &self.conditions, Timestamp::now());
+        self.agent.nodes.patch_status(&self.agent.config.node, &patch).await.map_err(|e| e.to_string())?;
+        self.note_report();
+        Ok(())
+    }
+
+    async fn create(&mut self) -> Result<(), String> {
+        let agent = &self.agent;
+        let node = register::node(&agent.facts, &self.labels, &agent.config.taints, &self.conditions, Timestamp::now());
+        match agent.nodes.create(&node).await {
+            Ok(_) => {
+                tracing::info!(node = %agent.config.node, "node registered");
+                self.registered.send_replace(true);
+                self.note_report();
+                Ok(())
+            }
+            // Somebody was quicker; the next step looks at what is there.
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn adopt(&mut self, node: &Value) -> Result<(), String> {
+        let agent = &self.agent;
+        let name = &agent.config.node;
+        match register::existing(node, &agent.facts, &self.labels) {
+            Existing::Clash(text) => return Err(text),
+            Existing::Adopt { patch, taken_over, rebooted } => {
+                if let Some(patch) = patch {
+                    agent.nodes.patch(name, &patch).await.map_err(|e| e.to_string())?;
+                }
+                if taken_over {
+                    tracing::warn!(node = %name, "the node was another machine's that is not alive: taken over");
+                }
+                if rebooted {
+                    let message = format!("Node {name} has been rebooted, boot id: {}", agent.facts.machine.boot_id);
+                    agent.events.emit(&refs::node(name), EventType::Warning, "Rebooted", message);
+                }
+            }
+        }
+        for condition in &mut self.conditions {
+            condition.since = register::since(node, condition.kind, condition.status).unwrap_or(condition.since);
+        }
+        tracing::info!(node = %name, "node was registered before");
+        self.registered.send_replace(true);
+        self.reported = None;
+        Ok(())
+    }
+
+    /// The status differs from what was written, or it was written long ago. Free disk space is not part of it.
+    fn due(&self) -> bool {
+        self.reported.as_ref().is_none_or(|(when, facts, conditions)| {
+            when.elapsed() >= REPORT_PERIOD || *conditions != self.conditions || !same(facts, &self.agent.facts)
+        })
+    }
+
+    fn note_report(&mut self) {
+        self.reported = Some((Instant::now(), self.agent.facts.clone(), self.conditions.clone()));
+    }
+}
+
+fn same(a: &Facts, b: &Facts) -> bool {
+    a.disk.capacity_bytes == b.disk.capacity_bytes && a.runtime == b.runtime
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! PURE. Our Node object when it is created, and what to do with one that is there already.
+
+use super::status::{Condition, Facts, status};
+use crate::config::Taint;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Labels by key.
+pub type Labels = BTreeMap<Box<str>, Box<str>>;
+
+/// What to do with a Node of our name that exists.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Existing {
+    /// It is ours; `patch` brings its labels up to date, if that is needed.
+    Adopt {
+        /// Merge patch.
+        patch: Option<Value>,
+        /// It was another machine's, which is not alive any more.
+        taken_over: bool,
+        /// The machine has been rebooted since the Node was last written.
+        rebooted: bool,
+    },
+    /// Another machine of this name is alive; the text says what to do.
+    Clash(String),
+}
+
+/// Whether NodeRestriction lets a node set this label on itself; a create with any other is refused as a whole.
+pub fn allowed_label(key: &str) -> bool {
+    let Some((domain, _)) = key.split_once('/') else { return true };
+    let is_or_below = |root: &str| domain == root || domain.ends_with(&format!(".{root}"));
+    if is_or_below("kubelet.kubernetes.io") || is_or_below("node.kubernetes.io") {
+        return true;
+    }
+    if !is_or_below("kubernetes.io") && !is_or_below("k8s.io") {
+        return true;
+    }
+    matches!(
+        key,
+        "kubernetes.io/hostname"
+            | "kubernetes.io/os"
+            | "kubernetes.io/arch"
+            | "beta.kubernetes.io/os"
+            | "beta.kubernetes.io/arch"
+            | "beta.kubernetes.io/instance-type"
+            | "topology.kubernetes.io/zone"
+            | "topology.kubernetes.io/region"
+            | "failure-domain.beta.kubernetes.io/zone"
+            | "failure-domain.beta.kubernetes.io/region"
+    )
+}
+
+/// The labels we keep on our Node: the well-known ones, and of `wanted` those that NodeRestriction allows.
+pub fn labels(facts: &Facts, wanted: &Labels) -> Labels {
+    let arch = &facts.machine.arch;
+    let own = [
+        ("kubernetes.io/hostname", &facts.name),
+        ("kubernetes.io/os", &"linux".into()),
+        ("kubernetes.io/arch", arch),
+        ("beta.kubernetes.io/os", &"linux".into()),
+        ("beta.kubernetes.io/arch", arch),
+    ]
+    .map(|(key, value): (&str, &Box<str>)| (key.into(), value.clone()));
+    let allowed = wanted.iter().filter(|(key, _)| allowed_label(key));
+    allowed.map(|(k, v)| (k.clone(), v.clone())).chain(own).collect()
+}
+
+/// The Node object for a create.
+pub fn node(facts: &Facts, labels: &Labels, taints: &[Taint], conditions: &[Condition], now: Timestamp) -> Value {
+    let mut spec = Map::new();
+    if !taints.is_empty() {
+        spec.insert("taints".into(), json!(taints));
+    }
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": facts.name, "labels": labels},
+        "spec": spec,
+        "status": status(facts, conditions, now),
+    })
+}
+
+/// Decides about a Node that has our name.
+pub fn existing(node: &Value, facts: &Facts, labels: &Labels) -> Existing {
+    let info = &node["status"]["nodeInfo"];
+    let text = |field: &str| info[field].as_str().unwrap_or_default();
+    let differs = |theirs: &str, ours: &str| !theirs.is_empty() && !ours.is_empty() && theirs != ours;
+    let (machine_id, uuid) = (text("machineID"), text("systemUUID"));
+    let foreign = differs(machine_id, &facts.machine.machine_id) && differs(uuid, &facts.machine.system_uuid);
+    if foreign && ready(node) == Some("True") {
+        return Existing::Clash(format!(
+            "node {name} is registered by another machine that is alive (machine id {machine_id}, ours is {ours}): give \
+             this one another name with --node, or stop the other and `kubectl delete node {name}`",
+            name = facts.name,
+            ours = facts.machine.machine_id,
+        ));
+    }
+    let current = &node["metadata"]["labels"];
+    let missing: Map<String, Value> = labels
+        .iter()
+        .filter(|(key, value)| current[&***key] != ***value)
+        .map(|(key, value)| (key.to_string(), value.to_string().into()))
+        .collect();
+    let patch = (!missing.is_empty()).then(|| json!({"metadata": {"labels": missing}}));
+    let rebooted = !foreign && differs(text("bootID"), &facts.machine.boot_id);
+    Existing::Adopt { patch, taken_over: foreign, rebooted }
+}
+
+/// Status of the Node's `Ready` condition, if it has one.
+pub fn ready(node: &Value) -> Option<&str> {
+    let conditions = node["status"]["conditions"].as_array()?;
+    conditions.iter().find(|c| c["type"] == "Ready")?["status"].as_str()
+}
+
+/// When one of the Node's conditions took the status it has, if that is `status`: a restarted agent keeps the time.
+pub fn since(node: &Value, kind: &str, status: bool) -> Option<Timestamp> {
+    let conditions = node["status"]["conditions"].as_array()?;
+    let condition = conditions.iter().find(|c| c["type"] == kind)?;
+    if condition["status"] != if status { "True" } else { "False" } {
+        return None;
+    }
+    condition["lastTransitionTime"].as_str()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

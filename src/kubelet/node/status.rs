@@ -1,0 +1,208 @@
+//! PURE. `status` of our Node: capacity, allocatable, addresses, nodeInfo, conditions.
+
+use crate::sys::machine::{Disk, Machine};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+
+/// What our Node reports as `kubeletVersion`: the Kubernetes release whose behaviour we follow, and who we are as
+/// semver build metadata, so that version skew checks read it as that release.
+pub const KUBELET_VERSION: &str = concat!("v1.36.3+rustlet.", env!("CARGO_PKG_VERSION"));
+
+/// kubelet's default hard eviction limit for memory: kept from pods.
+const RESERVED_MEMORY: u64 = 100 << 20;
+/// kubelet's default hard eviction limit for the node's disk, in percent: kept from pods.
+const RESERVED_DISK_PERCENT: u64 = 10;
+
+/// What does not change while the agent runs, or only slowly.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The Node's name.
+    pub name: Box<str>,
+    /// The machine.
+    pub machine: Machine,
+    /// Disk that holds kubelet's root directory.
+    pub disk: Disk,
+    /// Addresses, primary first.
+    pub ips: Vec<IpAddr>,
+    /// Most pods.
+    pub max_pods: u32,
+    /// Port of the kubelet's server.
+    pub port: u16,
+    /// `containerd://2.4.2`.
+    pub runtime: Box<str>,
+}
+
+/// One of our conditions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// `Ready`, `MemoryPressure`, `DiskPressure`, `PIDPressure`.
+    pub kind: &'static str,
+    /// `True` or `False`.
+    pub status: bool,
+    /// kubelet's reason.
+    pub reason: &'static str,
+    /// Words for people.
+    pub message: Box<str>,
+    /// When `status` last changed.
+    pub since: Timestamp,
+}
+
+/// The conditions now; times of change are taken over from `before`. `problem` is why the node is not ready.
+pub fn conditions(before: &[Condition], problem: Option<&str>, now: Timestamp) -> Vec<Condition> {
+    let ready = match problem {
+        None => ("Ready", true, "KubeletReady", "kubelet is posting ready status"),
+        Some(problem) => ("Ready", false, "KubeletNotReady", problem),
+    };
+    // Ready is the last one, as kubelet puts it.
+    let all = [
+        ("MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ready,
+    ];
+    let since = |kind: &str, status| {
+        before.iter().find(|c| c.kind == kind && c.status == status).map_or(now, |c| c.since)
+    };
+    all.map(|(kind, status, reason, message)| Condition {
+        kind,
+        status,
+        reason,
+        message: message.into(),
+        since: since(kind, status),
+    })
+    .to_vec()
+}
+
+/// Why the node is not ready, in kubelet's words, from the runtime's own conditions; `None` when it is.
+pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<String> {
+    let status = match runtime {
+        Ok(status) => status,
+        Err(error) => return Some(format!("container runtime is down: {error}")),
+    };
+    let failed = |kind: &str| match status.conditions.iter().find(|c| c.r#type == kind) {
+        Some(condition) if condition.status => None,
+        Some(condition) => Some((condition.reason.clone(), condition.message.clone())),
+        None => Some(("Unknown".to_owned(), format!("the runtime says nothing about {kind}"))),
+    };
+    let runtime = failed("RuntimeReady").map(|(reason, message)| {
+        format!("container runtime status check may not have completed yet: runtime not ready: {reason}: {message}")
+    });
+    let network = failed("NetworkReady").map(|(reason, message)| {
+        format!("container runtime network not ready: NetworkReady=false reason:{reason} message:{message}")
+    });
+    match (runtime, network) {
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => Some(one),
+        (Some(runtime), Some(network)) => Some(format!("[{runtime}, {network}]")),
+    }
+}
+
+/// The whole status as JSON, for a create or, with `addresses` replaced, for a strategic merge patch.
+pub fn status(facts: &Facts, conditions: &[Condition], now: Timestamp) -> Value {
+    json!({
+        "capacity": capacity(facts),
+        "allocatable": allocatable(facts),
+        "addresses": addresses(facts),
+        "conditions": conditions.iter().map(|c| condition(c, now)).collect::<Vec<_>>(),
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port}},
+        "nodeInfo": node_info(facts),
+    })
+}
+
+/// The same as a patch: merging addresses by their type would lose the second `InternalIP`, so the list is replaced.
+pub fn patch(facts: &Facts, conditions: &[Condition], now: Timestamp) -> Value {
+    let mut status = status(facts, conditions, now);
+    if let Some(addresses) = status["addresses"].as_array_mut() {
+        addresses.push(json!({"$patch": "replace"}));
+    }
+    json!({ "status": status })
+}
+
+fn condition(condition: &Condition, now: Timestamp) -> Value {
+    json!({
+        "type": condition.kind,
+        "status": if condition.status { "True" } else { "False" },
+        "reason": condition.reason,
+        "message": condition.message,
+        "lastHeartbeatTime": seconds(now),
+        "lastTransitionTime": seconds(condition.since),
+    })
+}
+
+/// `metav1.Time` has whole seconds.
+fn seconds(time: Timestamp) -> String {
+    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+}
+
+fn addresses(facts: &Facts) -> Vec<Value> {
+    let mut all: Vec<Value> =
+        facts.ips.iter().map(|ip| json!({"type": "InternalIP", "address": ip.to_string()})).collect();
+    all.push(json!({"type": "Hostname", "address": facts.name}));
+    all
+}
+
+fn kibibytes(bytes: u64) -> String {
+    format!("{}Ki", bytes / 1024)
+}
+
+/// `hugepages-2Mi`, `hugepages-1Gi`, … from a page size in kiB.
+fn hugepages_name(size_kib: u64) -> String {
+    match size_kib {
+        size if size % (1 << 20) == 0 => format!("hugepages-{}Gi", size >> 20),
+        size if size % (1 << 10) == 0 => format!("hugepages-{}Mi", size >> 10),
+        size => format!("hugepages-{size}Ki"),
+    }
+}
+
+fn hugepages(facts: &Facts) -> impl Iterator<Item = (String, u64)> {
+    facts.machine.hugepages.iter().map(|(size, count)| (hugepages_name(*size), size.saturating_mul(*count) * 1024))
+}
+
+fn capacity(facts: &Facts) -> Value {
+    resources(facts, facts.machine.memory_bytes, kibibytes(facts.disk.capacity_bytes))
+}
+
+/// Capacity without what kubelet keeps back by default, and without preallocated huge pages.
+fn allocatable(facts: &Facts) -> Value {
+    let huge: u64 = hugepages(facts).map(|(_, bytes)| bytes).sum();
+    let memory = facts.machine.memory_bytes.saturating_sub(RESERVED_MEMORY).saturating_sub(huge);
+    let disk = facts.disk.capacity_bytes / 100 * (100 - RESERVED_DISK_PERCENT);
+    resources(facts, memory, disk.to_string())
+}
+
+fn resources(facts: &Facts, memory: u64, disk: String) -> Value {
+    let mut all = Map::new();
+    all.insert("cpu".into(), facts.machine.cpus.to_string().into());
+    all.insert("memory".into(), kibibytes(memory).into());
+    all.insert("pods".into(), facts.max_pods.to_string().into());
+    all.insert("ephemeral-storage".into(), disk.into());
+    for (name, bytes) in hugepages(facts) {
+        let amount = if bytes == 0 { "0".to_owned() } else { kibibytes(bytes) };
+        all.insert(name, amount.into());
+    }
+    Value::Object(all)
+}
+
+fn node_info(facts: &Facts) -> Value {
+    let machine = &facts.machine;
+    let mut info = json!({
+        "architecture": machine.arch,
+        "bootID": machine.boot_id,
+        "containerRuntimeVersion": facts.runtime,
+        "kernelVersion": machine.kernel,
+        "kubeProxyVersion": "",
+        "kubeletVersion": KUBELET_VERSION,
+        "machineID": machine.machine_id,
+        "operatingSystem": "linux",
+        "osImage": machine.os_image,
+        "systemUUID": machine.system_uuid,
+    });
+    if machine.swap_bytes > 0 {
+        info["swap"] = json!({"capacity": machine.swap_bytes});
+    }
+    info
+}
+
+#[cfg(test)]
+pub(super) mod tests;
