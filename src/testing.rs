@@ -1,6 +1,8 @@
 //! Fakes, builders and private kernels for tests; compiled for tests and under the feature `testing` only.
 
+pub mod fake_api;
 pub mod fake_cri;
 pub mod netns;
 
+pub use fake_api::FakeApi;
 pub use fake_cri::FakeCri;
