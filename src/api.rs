@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod configdata;
+pub mod events;
 pub mod informer;
 pub mod kubeconfig;
 mod nodes;
@@ -12,6 +13,7 @@ mod pods;
 
 pub use client::Client;
 pub use configdata::ConfigReader;
+pub use events::Recorder;
 
 use crate::model::{Meta, NamespacedName, Object, PodUid};
 use async_trait::async_trait;

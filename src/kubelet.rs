@@ -5,14 +5,19 @@
 //! and `node` do.
 
 pub mod dirs;
+pub mod dns;
+pub mod env;
 pub mod hash;
+pub mod hosts;
 pub mod images;
+pub mod observe;
 pub mod node;
 pub mod observed;
 pub mod plan;
 pub mod qos;
 pub mod quantity;
 pub mod status;
+pub mod translate;
 pub mod probe;
 pub mod refs;
 pub mod volume;

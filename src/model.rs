@@ -8,6 +8,7 @@ pub mod meta;
 pub mod net;
 pub mod pod;
 pub mod service;
+pub mod tables;
 
 pub use ids::{ContainerId, NamespacedName, PodUid, SandboxId};
 pub use meta::{Meta, Object};

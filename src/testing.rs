@@ -3,6 +3,7 @@
 pub mod fake_api;
 pub mod fake_cri;
 pub mod netns;
+pub mod tracer;
 
 pub use fake_api::FakeApi;
 pub use fake_cri::FakeCri;

@@ -87,3 +87,36 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity: i64) -> 
         }
     }
 }
+
+/// The cgroup that holds a Pod's containers, below `root` (`/` for the whole node): a path with the cgroupfs driver, a
+/// nested slice with systemd's.
+pub fn cgroup_parent(pod: &Pod, root: &str, systemd: bool) -> String {
+    let mut parts: Vec<String> = root
+        .split('/')
+        .filter(|p| !p.is_empty())
+        .map(Into::into)
+        .collect();
+    parts.push("kubepods".into());
+    match class(pod) {
+        Qos::Guaranteed => {}
+        Qos::Burstable => parts.push("burstable".into()),
+        Qos::BestEffort => parts.push("besteffort".into()),
+    }
+    parts.push(format!("pod{}", pod.metadata.uid));
+    if !systemd {
+        return format!("/{}", parts.join("/"));
+    }
+    // A dash in a slice's name means nesting, so the names themselves must have none.
+    let mut path = String::new();
+    let mut name = String::new();
+    for part in parts {
+        let part = part.trim_end_matches(".slice").replace('-', "_");
+        name = if name.is_empty() {
+            part
+        } else {
+            format!("{name}-{part}")
+        };
+        path = format!("{path}/{name}.slice");
+    }
+    path
+}

@@ -60,6 +60,8 @@ pub struct PodSpec {
     /// Use the node's ipc namespace.
     #[serde(rename = "hostIPC")]
     pub host_ipc: bool,
+    /// False asks for a user namespace of the Pod's own.
+    pub host_users: Option<bool>,
     /// One pid namespace for all containers.
     pub share_process_namespace: Option<bool>,
     /// Hostname instead of the Pod's name.
@@ -101,6 +103,7 @@ impl Default for PodSpec {
             host_network: false,
             host_pid: false,
             host_ipc: false,
+            host_users: None,
             share_process_namespace: None,
             hostname: None,
             subdomain: None,
@@ -216,6 +219,8 @@ pub struct Container {
     pub resources: Resources,
     /// Volume mounts.
     pub volume_mounts: Vec<VolumeMount>,
+    /// Block devices; refused by this build.
+    pub volume_devices: Vec<VolumeDevice>,
     /// Restarts the container when it fails.
     pub liveness_probe: Option<Probe>,
     /// Takes the Pod out of endpoints while it fails.
@@ -427,6 +432,14 @@ pub struct VolumeMount {
     pub mount_propagation: Option<Box<str>>,
 }
 
+/// `volumeDevices[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct VolumeDevice {
+    /// Volume name.
+    pub name: Box<str>,
+}
+
 /// `livenessProbe`, `readinessProbe` or `startupProbe`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -597,6 +610,8 @@ pub struct PodSecurityContext {
     pub supplemental_groups_policy: Option<Box<str>>,
     /// AppArmor profile of all containers.
     pub app_armor_profile: Option<SecurityProfile>,
+    /// SELinux label of all containers.
+    pub se_linux_options: Option<SeLinuxOptions>,
     /// Kernel parameters.
     pub sysctls: Vec<Sysctl>,
     /// Seccomp profile of all containers.
@@ -611,6 +626,21 @@ pub struct Sysctl {
     pub name: Box<str>,
     /// Value.
     pub value: Box<str>,
+}
+
+/// SELinux label.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct SeLinuxOptions {
+    /// User part.
+    pub user: Box<str>,
+    /// Role part.
+    pub role: Box<str>,
+    /// Type part.
+    #[serde(rename = "type")]
+    pub kind: Box<str>,
+    /// Level part.
+    pub level: Box<str>,
 }
 
 /// Seccomp or AppArmor profile.
@@ -646,6 +676,8 @@ pub struct SecurityContext {
     pub seccomp_profile: Option<SecurityProfile>,
     /// AppArmor profile.
     pub app_armor_profile: Option<SecurityProfile>,
+    /// SELinux label.
+    pub se_linux_options: Option<SeLinuxOptions>,
     /// `Default` or `Unmasked`.
     pub proc_mount: Option<Box<str>>,
 }

@@ -4,44 +4,14 @@
 //! their own text. Never flushes a built-in chain. Works with both variants (`nf_tables`, `legacy`); where they
 //! differ it is said below.
 
+use super::exec;
 use crate::model::net::IpFamily;
+pub use crate::model::tables::{SavedTable, Table, parse_save};
 use async_trait::async_trait;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
 
 /// Longest time one command may take. Restoring 10000 rules takes about 0.1 s; the rest is waiting for the lock.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A table we program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// Marks and header changes.
-    Mangle,
-    /// Accept, drop, reject.
-    Filter,
-    /// Address translation.
-    Nat,
-}
-
-impl Table {
-    /// The table's name as iptables writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mangle => "mangle",
-            Self::Filter => "filter",
-            Self::Nat => "nat",
-        }
-    }
-}
-
-impl fmt::Display for Table {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// What went wrong with iptables.
 #[derive(Debug, thiserror::Error)]
@@ -52,15 +22,9 @@ pub enum Error {
         /// Which one.
         binary: &'static str,
     },
-    /// The binary could not be run.
-    #[error("run {binary}")]
-    Run {
-        /// Which one.
-        binary: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    /// The binary could not be run to its end.
+    #[error(transparent)]
+    Run(exec::Error),
     /// The kernel or iptables refused the transaction; nothing of the refused table was changed.
     #[error("{binary} refused the rules{}: {message}", at_line(*.line, .rule))]
     Rejected {
@@ -82,12 +46,6 @@ pub enum Error {
         status: Box<str>,
         /// iptables' own words.
         message: Box<str>,
-    },
-    /// No end within the limit.
-    #[error("{binary} took longer than {} s; is another program holding the xtables lock?", TIMEOUT.as_secs())]
-    Timeout {
-        /// Which one.
-        binary: &'static str,
     },
 }
 
@@ -160,46 +118,23 @@ fn save_binary(family: IpFamily) -> &'static str {
 
 /// Runs one command to its end; the child is killed when the caller goes away or the time is over.
 async fn run(binary: &'static str, args: &[&str], input: &str) -> Result<String, Error> {
-    match tokio::time::timeout(TIMEOUT, run_unbounded(binary, args, input)).await {
-        Ok(result) => result,
-        Err(_) => Err(Error::Timeout { binary }),
-    }
-}
-
-async fn run_unbounded(binary: &'static str, args: &[&str], input: &str) -> Result<String, Error> {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "sys: rules can be megabytes and go through stdin while stderr is read"
-    )]
-    let spawned = tokio::process::Command::new(binary)
+    let command = exec::Command::new(binary)
         .args(args)
         .env("LC_ALL", "C")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = spawned.map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => Error::Missing { binary },
-        _ => Error::Run { binary, source },
-    })?;
-    let mut stdin = child.stdin.take().expect("stdin was piped");
-    // A child that refuses an early line closes its end; what counts then is its exit status and words.
-    let feed = async move {
-        let _closed_early = stdin.write_all(input.as_bytes()).await;
-        drop(stdin);
-    };
-    let ((), output) = tokio::join!(feed, child.wait_with_output());
-    let output = output.map_err(|source| Error::Run { binary, source })?;
+        .stdin(input)
+        .timeout(TIMEOUT);
+    let output = command
+        .run_async()
+        .await
+        .map_err(|error| match error.is_not_installed() {
+            true => Error::Missing { binary },
+            false => Error::Run(error),
+        })?;
     if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        return Ok(output.text());
     }
-    Err(failure(
-        binary,
-        input,
-        &output.status.to_string(),
-        &String::from_utf8_lossy(&output.stderr),
-    ))
+    let words = String::from_utf8_lossy(&output.stderr);
+    Err(failure(binary, input, &output.status.to_string(), &words))
 }
 
 /// Turns the words of a failed command into an error that shows the line it is about.
@@ -237,42 +172,6 @@ fn failing_line(stderr: &str) -> Option<usize> {
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..digits].parse().ok()
     })
-}
-
-/// What a table holds, as `iptables-save` printed it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SavedTable {
-    /// All chains, built-in ones included.
-    pub chains: BTreeSet<Box<str>>,
-    /// Rules by chain in their order, each as a whole line (`-A CHAIN …`).
-    pub rules: BTreeMap<Box<str>, Vec<Box<str>>>,
-}
-
-/// Reads the output of `iptables-save`. Tables we never program and lines we do not know are skipped.
-pub fn parse_save(text: &str) -> BTreeMap<Table, SavedTable> {
-    let mut tables: BTreeMap<Table, SavedTable> = BTreeMap::new();
-    let mut current = None;
-    for line in text.lines() {
-        if let Some(name) = line.strip_prefix('*') {
-            current = [Table::Mangle, Table::Filter, Table::Nat]
-                .into_iter()
-                .find(|t| t.as_str() == name.trim());
-            continue;
-        }
-        let Some(table) = current else { continue };
-        let saved = tables.entry(table).or_default();
-        if let Some(chain) = line.strip_prefix(':') {
-            saved.chains.extend(chain.split(' ').next().map(Into::into));
-        } else if let Some(rule) = line.strip_prefix("-A ") {
-            let chain = rule.split(' ').next().unwrap_or_default();
-            saved
-                .rules
-                .entry(chain.into())
-                .or_default()
-                .push(line.trim_end().into());
-        }
-    }
-    tables
 }
 
 #[cfg(test)]

@@ -1,2 +1,138 @@
 //! `lab`: builds, starts and stops the lab, and runs the demo on it.
-fn main() {}
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum};
+use rustlet_lab::binaries::{self, Group};
+use rustlet_lab::cluster::{Cluster, Options};
+use rustlet_lab::node::AgentKind;
+use rustlet_lab::progress::Step;
+use rustlet_lab::{packages, signals, site};
+
+/// A real Kubernetes cluster on this machine, for rustlet's demo, tests and benchmarks
+#[derive(Debug, Parser)]
+#[command(name = "lab")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install and build what the lab runs, without starting anything
+    Build {
+        /// Upstream's node components too
+        #[arg(long)]
+        upstream: bool,
+    },
+    /// Bring a cluster up and keep it until Ctrl-C
+    Up(Up),
+    /// Remove what labs of dead processes have left
+    Down,
+}
+
+#[derive(Debug, clap::Args)]
+struct Up {
+    /// How many nodes
+    #[arg(long, default_value_t = 2)]
+    nodes: usize,
+    /// Who makes them nodes
+    #[arg(long, value_enum, default_value_t = Agent::Rustlet)]
+    agent: Agent,
+    /// The rustlet to run; default $RUSTLET_BIN, then target/debug/rustlet
+    #[arg(long)]
+    rustlet: Option<PathBuf>,
+    /// Keep the logs in target/lab/logs
+    #[arg(long)]
+    keep_logs: bool,
+    /// Tear down at once instead of waiting for Ctrl-C
+    #[arg(long)]
+    once: bool,
+    /// More flags for rustlet, after `--`
+    #[arg(last = true)]
+    agent_args: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Agent {
+    Rustlet,
+    Upstream,
+    Nobody,
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Build { upstream } => build(upstream),
+        Command::Up(options) => up(options),
+        Command::Down => down(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn build(upstream: bool) -> Result<ExitCode> {
+    packages::ensure(&mut |text| println!("{text}"))?;
+    let group = if upstream {
+        Group::WithUpstream
+    } else {
+        Group::Base
+    };
+    binaries::ensure(group, &mut |step| println!("{step}"))?;
+    println!("everything is built");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up(options: Up) -> Result<ExitCode> {
+    let begin = Instant::now();
+    let agent = match (options.agent, options.rustlet) {
+        (Agent::Rustlet, Some(path)) => AgentKind::Rustlet(path),
+        (Agent::Rustlet, None) => AgentKind::rustlet(),
+        (Agent::Upstream, _) => AgentKind::Upstream,
+        (Agent::Nobody, _) => AgentKind::Nobody,
+    };
+    let cluster = Cluster::up(Options {
+        nodes: options.nodes,
+        agent,
+        agent_args: options.agent_args,
+        keep_logs: options.keep_logs,
+        progress: &mut |step| match step {
+            Step::Doing(what) => println!("         {what}"),
+            Step::Done(what, took) => println!("{:6.1} s {what}", took.as_secs_f64()),
+        },
+    })?;
+    println!("{:6.1} s all of it\n", begin.elapsed().as_secs_f64());
+    println!("export KUBECONFIG={}", cluster.kubeconfig().display());
+    println!("{} get nodes -o wide", cluster.client().program().display());
+    for node in cluster.nodes() {
+        println!("nsenter -a -t {}   # {}", node.machine().pid(), node.name());
+    }
+    if !options.once {
+        println!("Ctrl-C tears it down");
+        signals::wait();
+    }
+    let left = cluster.down();
+    left.iter().for_each(|what| eprintln!("left over: {what}"));
+    Ok(if left.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn down() -> Result<ExitCode> {
+    let swept = site::sweep()?;
+    if swept.is_empty() {
+        println!("nothing was left");
+    } else {
+        println!("removed: {}", swept.join(" "));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,156 @@
+//! PURE. `ContainerConfig`.
+
+use super::sandbox::pod_labels;
+use super::{Error, field, keys, resources, security};
+use crate::cri::v1;
+use crate::kubelet::dirs::Dirs;
+use crate::kubelet::{env, hash};
+use crate::model::pod::{Container, Pod, TerminationMessagePolicy};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// The user an image runs as when nothing else is said.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImageUser<'a> {
+    /// As a number.
+    pub uid: Option<i64>,
+    /// As a name; empty when it is a number or not set.
+    pub name: &'a str,
+}
+
+/// Everything a container config is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct ContainerInput<'a> {
+    /// The Pod.
+    pub pod: &'a Pod,
+    /// The container or init container.
+    pub container: &'a Container,
+    /// Attempt number (= restart count).
+    pub attempt: u32,
+    /// The runtime's reference to the pulled image.
+    pub image_ref: &'a str,
+    /// The user the image runs as.
+    pub image_user: ImageUser<'a>,
+    /// From [`crate::kubelet::env::resolve`].
+    pub env: &'a [(String, String)],
+    /// Volumes, `/etc/hosts` and the termination message file, ready to be mounted.
+    pub mounts: &'a [v1::Mount],
+    /// Memory of the node, bytes.
+    pub memory_capacity: i64,
+    /// Directory of local seccomp profiles.
+    pub seccomp_root: &'a Path,
+    /// Use the runtime's seccomp profile where the Pod names none.
+    pub seccomp_default: bool,
+    /// The node uses cgroup v2.
+    pub cgroup_v2: bool,
+    /// Out of memory kills one process, not the whole container (cgroup v2).
+    pub single_process_oom_kill: bool,
+}
+
+/// The config of one attempt of a container.
+pub fn container(input: &ContainerInput<'_>) -> Result<v1::ContainerConfig, Error> {
+    let (pod, spec) = (input.pod, input.container);
+    if let Some(device) = spec.volume_devices.first() {
+        let at = format!("spec.containers[{}].volumeDevices[{}]", spec.name, device.name);
+        return Err(field(at, "block volumes are not supported by this build"));
+    }
+    let variables: BTreeMap<_, _> = input.env.iter().map(|(k, v)| (&**k, v)).collect();
+    let expand = |words: &[Box<str>]| -> Vec<String> {
+        words
+            .iter()
+            .map(|word| env::expand(word, |name| variables.get(name).map(ToString::to_string)))
+            .collect()
+    };
+    let mut labels = pod_labels(pod);
+    labels.insert(keys::CONTAINER_NAME.into(), spec.name.to_string());
+    Ok(v1::ContainerConfig {
+        metadata: Some(v1::ContainerMetadata {
+            name: spec.name.to_string(),
+            attempt: input.attempt,
+        }),
+        image: Some(v1::ImageSpec {
+            image: input.image_ref.to_owned(),
+            user_specified_image: spec.image.to_string(),
+            ..v1::ImageSpec::default()
+        }),
+        command: expand(&spec.command),
+        args: expand(&spec.args),
+        working_dir: spec.working_dir.to_string(),
+        envs: input
+            .env
+            .iter()
+            .map(|(key, value)| v1::KeyValue {
+                key: key.clone(),
+                value: value.clone().into_bytes(),
+            })
+            .collect(),
+        mounts: input.mounts.to_vec(),
+        labels,
+        annotations: annotations(input),
+        log_path: Dirs::container_log(&spec.name, input.attempt)
+            .to_string_lossy()
+            .into_owned(),
+        stdin: spec.stdin,
+        stdin_once: spec.stdin_once,
+        tty: spec.tty,
+        linux: Some(v1::LinuxContainerConfig {
+            resources: Some(resources::linux(input)),
+            security_context: Some(security::container(input)?),
+        }),
+        ..v1::ContainerConfig::default()
+    })
+}
+
+fn annotations(input: &ContainerInput<'_>) -> BTreeMap<String, String> {
+    let (pod, spec) = (input.pod, input.container);
+    let policy = match spec.termination_message_policy {
+        TerminationMessagePolicy::File => "File",
+        TerminationMessagePolicy::FallbackToLogsOnError => "FallbackToLogsOnError",
+    };
+    let mut out: BTreeMap<String, String> = [
+        (keys::HASH, hash::container(spec)),
+        (keys::RESTART_COUNT, input.attempt.to_string()),
+        (keys::TERMINATION_PATH, spec.termination_message_path.to_string()),
+        (keys::TERMINATION_POLICY, policy.to_owned()),
+        (
+            keys::TERMINATION_GRACE,
+            pod.spec.termination_grace_period_seconds.to_string(),
+        ),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into();
+    if let Some(seconds) = pod.metadata.deletion_grace_period_seconds {
+        out.insert(keys::DELETION_GRACE.into(), seconds.to_string());
+    }
+    if let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()) {
+        out.insert(keys::PRE_STOP.into(), compact_json(hook));
+    }
+    if !spec.ports.is_empty() {
+        out.insert(keys::PORTS.into(), compact_json(&spec.ports));
+    }
+    out
+}
+
+/// JSON without unset fields, as upstream writes these annotations.
+fn compact_json(value: &impl serde::Serialize) -> String {
+    let mut json = serde_json::to_value(value).unwrap_or_default();
+    prune(&mut json);
+    json.to_string()
+}
+
+fn prune(json: &mut serde_json::Value) {
+    use serde_json::Value;
+    match json {
+        Value::Object(map) => {
+            map.values_mut().for_each(prune);
+            map.retain(|_, v| {
+                !(v.is_null()
+                    || *v == Value::from("")
+                    || *v == Value::from(0)
+                    || *v == Value::Array(Vec::new()))
+            });
+        }
+        Value::Array(list) => list.iter_mut().for_each(prune),
+        _ => {}
+    }
+}

@@ -1,0 +1,203 @@
+//! The control plane: etcd, API server, controller manager and scheduler in the control machine.
+
+mod flags;
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+
+use crate::binaries::Binaries;
+use crate::certs::Pki;
+use crate::forward::Forward;
+use crate::kubectl::{Kubectl, wait};
+use crate::net;
+use crate::ns::{Machine, Scope};
+use crate::proc::Proc;
+use crate::progress::Reporter;
+use crate::site::Site;
+
+/// Port of the API server in the control machine.
+pub const API_PORT: u16 = 6443;
+
+/// The running control plane.
+#[derive(Debug)]
+pub struct Control {
+    machine: Arc<Machine>,
+    pki: Pki,
+    kubectl: Kubectl,
+    forward: Forward,
+    dir: PathBuf,
+    logs: PathBuf,
+    binaries: Binaries,
+    processes: Mutex<Vec<(&'static str, Proc)>>,
+}
+
+impl Control {
+    /// Makes machine, network, certificates and the way in from the host; nothing runs yet.
+    pub(crate) fn prepare(site: &Site, binaries: &Binaries) -> Result<Self> {
+        let machine = site.machine("control")?;
+        net::make_bridge(&machine)?;
+        let pki = Pki::create(&site.dir().join("pki"))?;
+        let target = SocketAddr::from((net::CONTROL, API_PORT));
+        let forward = Forward::start(&machine, target)?;
+        let kubeconfig = site.dir().join("admin.kubeconfig");
+        let text = pki.kubeconfig("admin", &format!("https://{}", forward.address()))?;
+        fs::write(&kubeconfig, text).with_context(|| format!("write {}", kubeconfig.display()))?;
+        let kubectl = Kubectl::new(binaries.path("kubectl")?, &kubeconfig);
+        let (dir, logs) = (site.dir().join("control"), site.logs("control")?);
+        fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+        let binaries = binaries.clone();
+        Ok(Self {
+            machine,
+            pki,
+            kubectl,
+            forward,
+            dir,
+            logs,
+            binaries,
+            processes: Mutex::default(),
+        })
+    }
+
+    /// Starts all four; returns when the API server is ready.
+    pub(crate) fn start(&self, report: &Reporter) -> Result<()> {
+        let begin = Instant::now();
+        report.doing("starting etcd and the API server");
+        for client in ["controller-manager", "scheduler"] {
+            self.write_kubeconfig(client)?;
+        }
+        self.start_component("etcd")?;
+        self.start_component("kube-apiserver")?;
+        self.wait_ready(Duration::from_secs(120))?;
+        report.done("API server ready", begin);
+        self.start_component("kube-controller-manager")?;
+        self.start_component("kube-scheduler")?;
+        report.done("control plane started", begin);
+        Ok(())
+    }
+
+    /// The machine it runs in.
+    pub fn machine(&self) -> &Arc<Machine> {
+        &self.machine
+    }
+
+    /// Keys and certificates.
+    pub fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    /// kubectl as cluster admin, from the host.
+    pub fn kubectl(&self) -> &Kubectl {
+        &self.kubectl
+    }
+
+    /// Where the host reaches the API server.
+    pub fn host_address(&self) -> SocketAddr {
+        self.forward.address()
+    }
+
+    /// The API server's URL for nodes.
+    pub fn server(&self) -> String {
+        format!("https://{}:{API_PORT}", net::CONTROL)
+    }
+
+    /// Sends a signal to a component and waits for its end.
+    pub fn kill_component(&self, name: &str, signal: Signal) -> Result<()> {
+        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = processes.iter().position(|(known, _)| *known == name);
+        let (_, process) = processes.remove(index.with_context(|| format!("{name} does not run"))?);
+        process.signal(signal)?;
+        process
+            .wait(Duration::from_secs(60))
+            .with_context(|| format!("{name} did not end after {signal}"))?;
+        Ok(())
+    }
+
+    /// Starts a component: `etcd`, `kube-apiserver`, `kube-controller-manager` or `kube-scheduler`.
+    pub fn start_component(&self, name: &'static str) -> Result<()> {
+        let args = flags::of(name, &self.dir, &self.pki)?;
+        let mut command = Command::new(self.binaries.path(name)?);
+        let process = self
+            .machine
+            .spawn(command.args(args), &self.logs.join(format!("{name}.log")))?;
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((name, process));
+        Ok(())
+    }
+
+    /// Runs something else in the control machine, as a component: it is named when it ends early.
+    pub(crate) fn run_component(&self, name: &'static str, command: &mut Command) -> Result<()> {
+        let process = self
+            .machine
+            .spawn(command, &self.logs.join(format!("{name}.log")))?;
+        self.processes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((name, process));
+        Ok(())
+    }
+
+    /// Waits until the API server says that it is ready.
+    pub fn wait_ready(&self, limit: Duration) -> Result<()> {
+        let address = SocketAddr::from((net::CONTROL, API_PORT));
+        let listens = || {
+            let dial = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).context("connect");
+            self.machine.enter(Scope::NetOnly, dial)
+        };
+        let end = Instant::now() + limit;
+        wait("API server ready", limit, || {
+            if let Err(error) = self.check_alive() {
+                return Ok(Some(Err(error)));
+            }
+            // The port is open seconds before it is ready, and asking with kubectl takes CPU time from the start-up.
+            listens()?;
+            std::thread::sleep(Duration::from_millis(150).min(end.saturating_duration_since(Instant::now())));
+            self.kubectl.run(&["get", "--raw", "/readyz"])?;
+            Ok(Some(Ok(())))
+        })?
+    }
+
+    /// An error with the last log lines when a component has ended that should run.
+    pub fn check_alive(&self) -> Result<()> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, process) in processes.iter() {
+            if let Some(status) = process.ended() {
+                bail!("{name} has ended ({status}):\n{}", process.last_words(15));
+            }
+        }
+        Ok(())
+    }
+
+    /// Process id on the host of a component.
+    pub fn component_pid(&self, name: &str) -> Option<u32> {
+        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        processes
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, process)| process.pid())
+    }
+
+    /// Directory of its data and configuration.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Directory of its logs.
+    pub fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    fn write_kubeconfig(&self, client: &str) -> Result<()> {
+        let path = flags::kubeconfig(&self.dir, client);
+        let text = self.pki.kubeconfig(client, &self.server())?;
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    }
+}

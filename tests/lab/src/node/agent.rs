@@ -1,0 +1,72 @@
+//! The node agent: rustlet, or upstream's components in its place.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{KUBECONFIG, Node, upstream};
+use crate::proc::Proc;
+use crate::{dirs, net};
+
+/// Who makes a machine a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AgentKind {
+    /// rustlet, and where it is.
+    Rustlet(PathBuf),
+    /// Upstream's kubelet, kube-proxy and CNI plugins: proves the lab right, and shows what they do.
+    Upstream,
+    /// Nobody: control plane and machines with containerd only.
+    Nobody,
+}
+
+impl AgentKind {
+    /// rustlet from `$RUSTLET_BIN`, else where `cargo build` puts it.
+    pub fn rustlet() -> Self {
+        let built = || dirs::target_dir().join("debug/rustlet");
+        Self::Rustlet(std::env::var_os("RUSTLET_BIN").map_or_else(built, PathBuf::from))
+    }
+
+    /// Fails when the agent cannot be run, before anything is started.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Self::Rustlet(path) = self else { return Ok(()) };
+        if !path.is_file() {
+            bail!(
+                "there is no rustlet at {}: run `cargo build`, or set RUSTLET_BIN",
+                path.display()
+            );
+        }
+        dirs::check_visible_in_nodes(&std::path::absolute(path)?)
+    }
+}
+
+/// Starts the agent's processes; the first is the agent itself.
+pub(super) fn start(node: &Node) -> Result<Vec<Proc>> {
+    match &node.settings.agent {
+        AgentKind::Rustlet(path) => Ok(vec![rustlet(node, path)?]),
+        AgentKind::Upstream => upstream::start(node),
+        AgentKind::Nobody => bail!("this cluster was started without agents"),
+    }
+}
+
+fn rustlet(node: &Node, path: &Path) -> Result<Proc> {
+    let path = fs::canonicalize(path).with_context(|| format!("find {}", path.display()))?;
+    let mut command = Command::new(&path);
+    command.args(["--node", &node.name, "--kubeconfig", KUBECONFIG]);
+    command.args(["--node-ip", &node.address.to_string()]);
+    command.args([
+        "--container-runtime-endpoint",
+        "unix:///run/containerd/containerd.sock",
+    ]);
+    command.args(["--cgroup-root", &node.cgroup_root]);
+    command.args([
+        "--cluster-dns",
+        &net::CLUSTER_DNS.to_string(),
+        "--cluster-domain",
+        "cluster.local",
+    ]);
+    command.arg("--cni-bin-dir").arg(node.cni_bin());
+    command.args(&node.settings.agent_args);
+    node.machine.spawn(&mut command, &node.agent_log())
+}
