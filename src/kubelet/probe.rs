@@ -9,8 +9,8 @@ mod run;
 pub mod state;
 
 pub(crate) use http::get as http_get;
-pub(crate) use run::port;
 use run::dial;
+pub(crate) use run::port;
 
 use crate::api::{EventType, Events};
 use crate::cri::Runtime;
@@ -74,14 +74,22 @@ impl Drop for Instance {
 
 impl fmt::Debug for Probes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Probes").field("pods", &self.0.lock().len()).finish()
+        f.debug_struct("Probes")
+            .field("pods", &self.0.lock().len())
+            .finish()
     }
 }
 
 impl Probes {
     /// No probes yet. `mark` is called when the view of a Pod changes.
     pub fn new(runtime: Arc<dyn Runtime>, events: Arc<dyn Events>, mark: Mark, now: Timestamp) -> Self {
-        Self(Arc::new(Inner { runtime, events, mark, agent_start: now, pods: Mutex::default() }))
+        Self(Arc::new(Inner {
+            runtime,
+            events,
+            mark,
+            agent_start: now,
+            pods: Mutex::default(),
+        }))
     }
 
     /// Says which instances of a Pod run now: probes of new ones start, of others end. A Pod that is being deleted is
@@ -114,13 +122,20 @@ impl Probes {
     pub fn view(&self, uid: &PodUid) -> BTreeMap<ContainerId, ProbeView> {
         let pods = self.0.lock();
         let instances = pods.get(uid).into_iter().flatten();
-        instances.map(|(id, instance)| (id.clone(), instance.view.clone())).collect()
+        instances
+            .map(|(id, instance)| (id.clone(), instance.view.clone()))
+            .collect()
     }
 
     fn start(&self, pod: &Arc<Pod>, running: &Running, ip: Option<IpAddr>, now: Timestamp) -> Instance {
         let specs = pod.spec.init_containers.iter().chain(&pod.spec.containers);
-        let mut instance = Instance { view: ProbeView::default(), tasks: Vec::new() };
-        let Some(container) = specs.into_iter().find(|c| c.name == running.name) else { return instance };
+        let mut instance = Instance {
+            view: ProbeView::default(),
+            tasks: Vec::new(),
+        };
+        let Some(container) = specs.into_iter().find(|c| c.name == running.name) else {
+            return instance;
+        };
         let was_started = container.startup_probe.is_none() || reported_started(pod, &running.id);
         let (started, on_started) = watch::channel(was_started);
         let started = Arc::new(started);
@@ -174,8 +189,14 @@ impl Instance {
 
 /// What was last told to the API server about this very instance (KEP-4781).
 fn reported_started(pod: &Pod, id: &ContainerId) -> bool {
-    let statuses = pod.status.container_statuses.iter().chain(&pod.status.init_container_statuses);
-    statuses.into_iter().any(|s| s.started == Some(true) && s.container_id.ends_with(id.as_str()))
+    let statuses = pod
+        .status
+        .container_statuses
+        .iter()
+        .chain(&pod.status.init_container_statuses);
+    statuses
+        .into_iter()
+        .any(|s| s.started == Some(true) && s.container_id.ends_with(id.as_str()))
 }
 
 fn probes_of(container: &Container) -> impl Iterator<Item = (Kind, Probe)> {
@@ -206,8 +227,11 @@ impl Task {
             return;
         }
         let begin = begin.max(Instant::now());
-        let schedule =
-            if resumed { Schedule::resumed(&self.probe, self.seed()) } else { Schedule::fresh(self.kind, &self.probe) };
+        let schedule = if resumed {
+            Schedule::resumed(&self.probe, self.seed())
+        } else {
+            Schedule::fresh(self.kind, &self.probe)
+        };
         let mut state = State::default();
         let mut tick = schedule.first();
         while !done(self.kind, state.verdict) {
@@ -240,7 +264,10 @@ impl Task {
             }
             Outcome::Failure(text) => Some(format!("{word} probe failed: {text}")),
             Outcome::Error(text) => {
-                self.event("Unhealthy", format!("{word} probe errored and resulted in unknown state: {text}"));
+                self.event(
+                    "Unhealthy",
+                    format!("{word} probe errored and resulted in unknown state: {text}"),
+                );
                 return false;
             }
         };
@@ -257,7 +284,9 @@ impl Task {
         let uid = &self.pod.metadata.uid;
         {
             let mut pods = self.probes.0.lock();
-            let instance = pods.get_mut(uid).and_then(|instances| instances.get_mut(&self.target.id));
+            let instance = pods
+                .get_mut(uid)
+                .and_then(|instances| instances.get_mut(&self.target.id));
             let Some(instance) = instance else { return };
             match self.kind {
                 Kind::Readiness => instance.view.ready = Some(success),
@@ -274,7 +303,10 @@ impl Task {
 
     fn event(&self, reason: &'static str, message: String) {
         let object = refs::container(&self.pod, &self.target.container.name);
-        self.probes.0.events.emit(&object, EventType::Warning, reason, message);
+        self.probes
+            .0
+            .events
+            .emit(&object, EventType::Warning, reason, message);
     }
 
     /// The same for every agent that finds this instance; different for its neighbours.

@@ -18,7 +18,10 @@ pub fn pod(pod: &Pod) -> ObjectRef {
 pub fn container(of: &Pod, name: &str) -> ObjectRef {
     let init = of.spec.init_containers.iter().any(|c| &*c.name == name);
     let list = if init { "initContainers" } else { "containers" };
-    ObjectRef { field_path: format!("spec.{list}{{{name}}}").into(), ..pod(of) }
+    ObjectRef {
+        field_path: format!("spec.{list}{{{name}}}").into(),
+        ..pod(of)
+    }
 }
 
 /// Our Node; kubelet uses its name as the UID.

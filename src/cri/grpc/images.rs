@@ -15,7 +15,9 @@ fn named(image: &str) -> Option<v1::ImageSpec> {
 impl Images for GrpcCri {
     async fn list_images(&self) -> Result<Vec<v1::Image>> {
         let request = v1::ListImagesRequest { filter: None };
-        let reply = self.call("ListImages", self.images.clone().list_images(request)).await?;
+        let reply = self
+            .call("ListImages", self.images.clone().list_images(request))
+            .await?;
         Ok(reply.images)
     }
 
@@ -24,7 +26,9 @@ impl Images for GrpcCri {
             image: named(image),
             verbose: false,
         };
-        let reply = self.call("ImageStatus", self.images.clone().image_status(request)).await?;
+        let reply = self
+            .call("ImageStatus", self.images.clone().image_status(request))
+            .await?;
         Ok(reply.image)
     }
 
@@ -45,11 +49,15 @@ impl Images for GrpcCri {
 
     async fn remove_image(&self, image: &str) -> Result<()> {
         let request = v1::RemoveImageRequest { image: named(image) };
-        gone_is_done(self.call("RemoveImage", self.images.clone().remove_image(request)).await)
+        gone_is_done(
+            self.call("RemoveImage", self.images.clone().remove_image(request))
+                .await,
+        )
     }
 
     async fn image_fs_info(&self) -> Result<v1::ImageFsInfoResponse> {
         let request = v1::ImageFsInfoRequest {};
-        self.call("ImageFsInfo", self.images.clone().image_fs_info(request)).await
+        self.call("ImageFsInfo", self.images.clone().image_fs_info(request))
+            .await
     }
 }

@@ -11,7 +11,9 @@ use tonic::Code;
 
 /// Labels that select one Pod; none select all.
 fn of_pod(pod: Option<&PodUid>) -> BTreeMap<String, String> {
-    pod.map(|uid| (POD_UID_LABEL.to_owned(), uid.to_string())).into_iter().collect()
+    pod.map(|uid| (POD_UID_LABEL.to_owned(), uid.to_string()))
+        .into_iter()
+        .collect()
 }
 
 /// An answer without the part it exists for.
@@ -32,26 +34,42 @@ fn whole_seconds(duration: Duration) -> i64 {
 #[async_trait]
 impl Runtime for GrpcCri {
     async fn version(&self) -> Result<v1::VersionResponse> {
-        let request = v1::VersionRequest { version: "0.1.0".into() };
+        let request = v1::VersionRequest {
+            version: "0.1.0".into(),
+        };
         self.call("Version", self.runtime.clone().version(request)).await
     }
 
     async fn status(&self, verbose: bool) -> Result<v1::StatusResponse> {
-        self.call("Status", self.runtime.clone().status(v1::StatusRequest { verbose })).await
+        self.call(
+            "Status",
+            self.runtime.clone().status(v1::StatusRequest { verbose }),
+        )
+        .await
     }
 
     async fn runtime_config(&self) -> Result<v1::RuntimeConfigResponse> {
         let request = v1::RuntimeConfigRequest {};
-        self.call("RuntimeConfig", self.runtime.clone().runtime_config(request)).await
+        self.call("RuntimeConfig", self.runtime.clone().runtime_config(request))
+            .await
     }
 
-    async fn run_pod_sandbox(&self, config: &v1::PodSandboxConfig, runtime_handler: &str) -> Result<SandboxId> {
+    async fn run_pod_sandbox(
+        &self,
+        config: &v1::PodSandboxConfig,
+        runtime_handler: &str,
+    ) -> Result<SandboxId> {
         let request = v1::RunPodSandboxRequest {
             config: Some(config.clone()),
             runtime_handler: runtime_handler.to_owned(),
         };
         // Twice the ordinary limit, as kubelet: the network plugin has its time in here.
-        let reply = within("RunPodSandbox", Some(self.timeout * 2), self.runtime.clone().run_pod_sandbox(request)).await?;
+        let reply = within(
+            "RunPodSandbox",
+            Some(self.timeout * 2),
+            self.runtime.clone().run_pod_sandbox(request),
+        )
+        .await?;
         Ok(reply.pod_sandbox_id.into())
     }
 
@@ -59,14 +77,23 @@ impl Runtime for GrpcCri {
         let request = v1::StopPodSandboxRequest {
             pod_sandbox_id: id.to_string(),
         };
-        gone_is_done(self.call("StopPodSandbox", self.runtime.clone().stop_pod_sandbox(request)).await)
+        gone_is_done(
+            self.call("StopPodSandbox", self.runtime.clone().stop_pod_sandbox(request))
+                .await,
+        )
     }
 
     async fn remove_pod_sandbox(&self, id: &SandboxId) -> Result<()> {
         let request = v1::RemovePodSandboxRequest {
             pod_sandbox_id: id.to_string(),
         };
-        gone_is_done(self.call("RemovePodSandbox", self.runtime.clone().remove_pod_sandbox(request)).await)
+        gone_is_done(
+            self.call(
+                "RemovePodSandbox",
+                self.runtime.clone().remove_pod_sandbox(request),
+            )
+            .await,
+        )
     }
 
     async fn list_pod_sandboxes(&self, pod: Option<&PodUid>) -> Result<Vec<v1::PodSandbox>> {
@@ -75,7 +102,9 @@ impl Runtime for GrpcCri {
             ..Default::default()
         });
         let request = v1::ListPodSandboxRequest { filter };
-        let reply = self.call("ListPodSandbox", self.runtime.clone().list_pod_sandbox(request)).await?;
+        let reply = self
+            .call("ListPodSandbox", self.runtime.clone().list_pod_sandbox(request))
+            .await?;
         Ok(reply.items)
     }
 
@@ -85,7 +114,9 @@ impl Runtime for GrpcCri {
             pod_sandbox_id: id.to_string(),
             verbose: false,
         };
-        let reply = self.call(CALL, self.runtime.clone().pod_sandbox_status(request)).await?;
+        let reply = self
+            .call(CALL, self.runtime.clone().pod_sandbox_status(request))
+            .await?;
         reply.status.ok_or_else(|| empty(CALL))
     }
 
@@ -100,7 +131,9 @@ impl Runtime for GrpcCri {
             config: Some(config.clone()),
             sandbox_config: Some(sandbox_config.clone()),
         };
-        let reply = self.call("CreateContainer", self.runtime.clone().create_container(request)).await?;
+        let reply = self
+            .call("CreateContainer", self.runtime.clone().create_container(request))
+            .await?;
         Ok(reply.container_id.into())
     }
 
@@ -108,7 +141,9 @@ impl Runtime for GrpcCri {
         let request = v1::StartContainerRequest {
             container_id: id.to_string(),
         };
-        self.call("StartContainer", self.runtime.clone().start_container(request)).await.map(drop)
+        self.call("StartContainer", self.runtime.clone().start_container(request))
+            .await
+            .map(drop)
     }
 
     async fn stop_container(&self, id: &ContainerId, timeout_seconds: i64) -> Result<()> {
@@ -118,7 +153,12 @@ impl Runtime for GrpcCri {
         };
         let grace = Duration::from_secs(u64::try_from(timeout_seconds).unwrap_or(0));
         let limit = self.timeout.saturating_add(grace);
-        let call = within("StopContainer", Some(limit), self.runtime.clone().stop_container(request)).await;
+        let call = within(
+            "StopContainer",
+            Some(limit),
+            self.runtime.clone().stop_container(request),
+        )
+        .await;
         gone_is_done(call)
     }
 
@@ -126,7 +166,10 @@ impl Runtime for GrpcCri {
         let request = v1::RemoveContainerRequest {
             container_id: id.to_string(),
         };
-        gone_is_done(self.call("RemoveContainer", self.runtime.clone().remove_container(request)).await)
+        gone_is_done(
+            self.call("RemoveContainer", self.runtime.clone().remove_container(request))
+                .await,
+        )
     }
 
     async fn list_containers(&self, pod: Option<&PodUid>) -> Result<Vec<v1::Container>> {
@@ -135,7 +178,9 @@ impl Runtime for GrpcCri {
             ..Default::default()
         });
         let request = v1::ListContainersRequest { filter };
-        let reply = self.call("ListContainers", self.runtime.clone().list_containers(request)).await?;
+        let reply = self
+            .call("ListContainers", self.runtime.clone().list_containers(request))
+            .await?;
         Ok(reply.containers)
     }
 
@@ -145,7 +190,9 @@ impl Runtime for GrpcCri {
             container_id: id.to_string(),
             verbose: false,
         };
-        let reply = self.call(CALL, self.runtime.clone().container_status(request)).await?;
+        let reply = self
+            .call(CALL, self.runtime.clone().container_status(request))
+            .await?;
         reply.status.ok_or_else(|| empty(CALL))
     }
 
@@ -160,14 +207,24 @@ impl Runtime for GrpcCri {
             ..Default::default()
         };
         let mut client = self.runtime.clone();
-        self.call("UpdateContainerResources", client.update_container_resources(request)).await.map(drop)
+        self.call(
+            "UpdateContainerResources",
+            client.update_container_resources(request),
+        )
+        .await
+        .map(drop)
     }
 
     async fn reopen_container_log(&self, id: &ContainerId) -> Result<()> {
         let request = v1::ReopenContainerLogRequest {
             container_id: id.to_string(),
         };
-        self.call("ReopenContainerLog", self.runtime.clone().reopen_container_log(request)).await.map(drop)
+        self.call(
+            "ReopenContainerLog",
+            self.runtime.clone().reopen_container_log(request),
+        )
+        .await
+        .map(drop)
     }
 
     async fn exec_sync(&self, id: &ContainerId, command: &[String], timeout: Duration) -> Result<ExecOutput> {
@@ -190,11 +247,17 @@ impl Runtime for GrpcCri {
     }
 
     async fn attach(&self, request: v1::AttachRequest) -> Result<String> {
-        Ok(self.call("Attach", self.runtime.clone().attach(request)).await?.url)
+        Ok(self
+            .call("Attach", self.runtime.clone().attach(request))
+            .await?
+            .url)
     }
 
     async fn port_forward(&self, request: v1::PortForwardRequest) -> Result<String> {
-        Ok(self.call("PortForward", self.runtime.clone().port_forward(request)).await?.url)
+        Ok(self
+            .call("PortForward", self.runtime.clone().port_forward(request))
+            .await?
+            .url)
     }
 
     async fn list_container_stats(&self, pod: Option<&PodUid>) -> Result<Vec<v1::ContainerStats>> {
@@ -203,7 +266,12 @@ impl Runtime for GrpcCri {
             ..Default::default()
         });
         let request = v1::ListContainerStatsRequest { filter };
-        let reply = self.call("ListContainerStats", self.runtime.clone().list_container_stats(request)).await?;
+        let reply = self
+            .call(
+                "ListContainerStats",
+                self.runtime.clone().list_container_stats(request),
+            )
+            .await?;
         Ok(reply.stats)
     }
 
@@ -213,7 +281,12 @@ impl Runtime for GrpcCri {
             ..Default::default()
         });
         let request = v1::ListPodSandboxStatsRequest { filter };
-        let reply = self.call("ListPodSandboxStats", self.runtime.clone().list_pod_sandbox_stats(request)).await?;
+        let reply = self
+            .call(
+                "ListPodSandboxStats",
+                self.runtime.clone().list_pod_sandbox_stats(request),
+            )
+            .await?;
         Ok(reply.stats)
     }
 

@@ -51,7 +51,12 @@ async fn follow(first: Uri, headers: &HeaderMap) -> Result<Outcome, String> {
             Some(target) if target.host() == first.host() => url = target,
             Some(_) => return Ok(Outcome::Warning("Probe terminated redirects".into())),
             None if (200..400).contains(&status.as_u16()) => return Ok(Outcome::Success),
-            None => return Ok(Outcome::Failure(format!("HTTP probe failed with statuscode: {}", status.as_u16()))),
+            None => {
+                return Ok(Outcome::Failure(format!(
+                    "HTTP probe failed with statuscode: {}",
+                    status.as_u16()
+                )));
+            }
         }
     }
     Err("stopped after 10 redirects".into())
@@ -90,7 +95,10 @@ async fn request(url: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, S
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
     let connector = tokio_rustls::TlsConnector::from(TLS.clone());
-    let stream = connector.connect(name, stream).await.map_err(|e| format!("tls: {e}"))?;
+    let stream = connector
+        .connect(name, stream)
+        .await
+        .map_err(|e| format!("tls: {e}"))?;
     exchange(stream, url, headers).await
 }
 
@@ -98,45 +106,76 @@ async fn exchange<S>(stream: S, url: &Uri, headers: &HeaderMap) -> Result<Respon
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|e| e.to_string())?;
     // Ends with the answer's body: the connection is not kept.
     tokio::spawn(async move { drop(connection.await) });
     let path = url.path_and_query().map_or("/", |p| p.as_str());
-    let mut request = Request::get(path).body(Empty::<Bytes>::new()).map_err(|e| e.to_string())?;
+    let mut request = Request::get(path)
+        .body(Empty::<Bytes>::new())
+        .map_err(|e| e.to_string())?;
     *request.headers_mut() = headers.clone();
-    request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    request
+        .headers_mut()
+        .insert(CONNECTION, HeaderValue::from_static("close"));
     if !headers.contains_key(HOST) {
         let authority = url.authority().map_or("", |a| a.as_str());
-        request.headers_mut().insert(HOST, HeaderValue::from_str(authority).map_err(|e| e.to_string())?);
+        request
+            .headers_mut()
+            .insert(HOST, HeaderValue::from_str(authority).map_err(|e| e.to_string())?);
     }
-    sender.send_request(request).await.map_err(|e| if e.is_incomplete_message() { "EOF".into() } else { e.to_string() })
+    sender.send_request(request).await.map_err(|e| {
+        if e.is_incomplete_message() {
+            "EOF".into()
+        } else {
+            e.to_string()
+        }
+    })
 }
 
 /// PURE. The probe's URL; bytes that may not stand in one are percent-encoded.
 fn url(action: &HttpGet, host: &str, port: u16) -> Result<Uri, String> {
-    let scheme = if action.scheme.eq_ignore_ascii_case("https") { "https" } else { "http" };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let scheme = if action.scheme.eq_ignore_ascii_case("https") {
+        "https"
+    } else {
+        "http"
+    };
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     let mut path = String::from(if action.path.starts_with('/') { "" } else { "/" });
     let visible = action.path.split('#').next().unwrap_or_default();
     for byte in visible.bytes() {
         match byte {
-            b'!' | b'#'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~' => path.push(char::from(byte)),
+            b'!' | b'#'..=b';' | b'=' | b'?'..=b'[' | b']' | b'_' | b'a'..=b'z' | b'~' => {
+                path.push(char::from(byte))
+            }
             other => path.push_str(&format!("%{other:02X}")),
         }
     }
-    format!("{scheme}://{host}:{port}{path}").parse().map_err(|e: http::uri::InvalidUri| e.to_string())
+    format!("{scheme}://{host}:{port}{path}")
+        .parse()
+        .map_err(|e: http::uri::InvalidUri| e.to_string())
 }
 
 /// PURE. The probe's headers with kubelet's defaults; an empty `Accept` removes it.
 fn headers(action: &HttpGet) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for header in &action.http_headers {
-        let name: HeaderName = header.name.parse().map_err(|_| format!("invalid header name {:?}", header.name))?;
-        let value = HeaderValue::from_str(&header.value).map_err(|_| format!("invalid value of header {:?}", header.name))?;
+        let name: HeaderName = header
+            .name
+            .parse()
+            .map_err(|_| format!("invalid header name {:?}", header.name))?;
+        let value = HeaderValue::from_str(&header.value)
+            .map_err(|_| format!("invalid value of header {:?}", header.name))?;
         headers.append(name, value);
     }
-    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    headers
+        .entry(USER_AGENT)
+        .or_insert(HeaderValue::from_static(AGENT));
     let accept = headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     if accept.is_empty() {
         headers.remove(ACCEPT);
@@ -176,7 +215,12 @@ impl rustls::client::danger::ServerCertVerifier for AcceptAny {
         cert: &rustls::pki_types::CertificateDer<'_>,
         signed: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
     fn verify_tls13_signature(
         &self,
@@ -184,7 +228,12 @@ impl rustls::client::danger::ServerCertVerifier for AcceptAny {
         cert: &rustls::pki_types::CertificateDer<'_>,
         signed: &rustls::DigitallySignedStruct,
     ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            signed,
+            &self.0.signature_verification_algorithms,
+        )
     }
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()

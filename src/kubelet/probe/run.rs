@@ -44,8 +44,19 @@ async fn once(probe: &Probe, target: &Target) -> Outcome {
     if let Some(action) = &probe.exec {
         return exec(action, target, timeout).await;
     }
-    let ip = || target.ip.map(|ip| ip.to_string()).ok_or_else(|| Outcome::Error("the pod has no address".into()));
-    let host = |named: &str| if named.is_empty() { ip() } else { Ok(named.to_owned()) };
+    let ip = || {
+        target
+            .ip
+            .map(|ip| ip.to_string())
+            .ok_or_else(|| Outcome::Error("the pod has no address".into()))
+    };
+    let host = |named: &str| {
+        if named.is_empty() {
+            ip()
+        } else {
+            Ok(named.to_owned())
+        }
+    };
     let ports = &target.container;
     let made = async {
         if let Some(action) = &probe.http_get {
@@ -84,7 +95,9 @@ pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
         Ok(ip) => std::net::SocketAddr::new(ip, port).to_string(),
         Err(_) => format!("{host}:{port}"),
     };
-    TcpStream::connect(&address).await.map_err(|error| http::dial_error(&address, &error))
+    TcpStream::connect(&address)
+        .await
+        .map_err(|error| http::dial_error(&address, &error))
 }
 
 /// Healthy when a connection can be opened.
@@ -107,9 +120,11 @@ async fn exec(action: &ExecAction, target: &Target, timeout: Duration) -> Outcom
             output.truncate(MAX_OUTPUT);
             Outcome::Failure(String::from_utf8_lossy(&output).into_owned())
         }
-        Err(error) if error.is_timeout() => {
-            Outcome::Failure(format!("command timed out: {:?} timed out after {}s", command.join(" "), timeout.as_secs()))
-        }
+        Err(error) if error.is_timeout() => Outcome::Failure(format!(
+            "command timed out: {:?} timed out after {}s",
+            command.join(" "),
+            timeout.as_secs()
+        )),
         Err(error) => Outcome::Error(error.message),
     }
 }
@@ -133,7 +148,11 @@ const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
 /// Healthy when `grpc.health.v1.Health/Check` says SERVING.
 async fn grpc(action: &GrpcAction, host: &str, port: u16, timeout: Duration) -> Outcome {
-    let address = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let address = if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    };
     match tokio::time::timeout(timeout, health(&address, &action.service)).await {
         Ok(Ok(SERVING)) => Outcome::Success,
         Ok(Ok(status)) => {
@@ -145,7 +164,10 @@ async fn grpc(action: &GrpcAction, host: &str, port: u16, timeout: Duration) -> 
             Outcome::Failure(format!("service unhealthy (responded with {word:?})"))
         }
         Ok(Err(why)) => Outcome::Failure(why),
-        Err(_) => Outcome::Failure(format!("timeout: health rpc did not complete within {}s", timeout.as_secs())),
+        Err(_) => Outcome::Failure(format!(
+            "timeout: health rpc did not complete within {}s",
+            timeout.as_secs()
+        )),
     }
 }
 
@@ -160,7 +182,9 @@ async fn health(address: &str, service: &str) -> Result<i32, String> {
     let channel = endpoint.connect().await.map_err(unreachable)?;
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.map_err(unreachable)?;
-    let request = tonic::Request::new(HealthRequest { service: service.to_owned() });
+    let request = tonic::Request::new(HealthRequest {
+        service: service.to_owned(),
+    });
     let path = ::http::uri::PathAndQuery::from_static(HEALTH_CHECK);
     let codec = tonic_prost::ProstCodec::<HealthRequest, HealthResponse>::default();
     match client.unary(request, path, codec).await {

@@ -50,9 +50,17 @@ pub struct State {
 impl State {
     /// Takes one counted result; true when the verdict is new or changed.
     pub fn step(&mut self, success: bool, probe: &Probe) -> bool {
-        self.run = if self.last == Some(success) { self.run.saturating_add(1) } else { 1 };
+        self.run = if self.last == Some(success) {
+            self.run.saturating_add(1)
+        } else {
+            1
+        };
         self.last = Some(success);
-        let threshold = if success { probe.success_threshold } else { probe.failure_threshold };
+        let threshold = if success {
+            probe.success_threshold
+        } else {
+            probe.failure_threshold
+        };
         if self.run < threshold.max(1) || self.verdict == Some(success) {
             return false;
         }
@@ -97,12 +105,22 @@ impl Schedule {
         // A command in the container costs more than a connection.
         let early_step = Duration::from_millis(if probe.exec.is_some() { 500 } else { 100 });
         match kind {
-            Kind::Liveness if probe.initial_delay_seconds > 0 => {
-                Self { period, early_step: Duration::ZERO, first_regular: Duration::ZERO }
-            }
+            Kind::Liveness if probe.initial_delay_seconds > 0 => Self {
+                period,
+                early_step: Duration::ZERO,
+                first_regular: Duration::ZERO,
+            },
             // Nothing listens in the first milliseconds of a process: leave it one period.
-            Kind::Liveness => Self { period, early_step: Duration::ZERO, first_regular: period },
-            Kind::Readiness | Kind::Startup => Self { period, early_step, first_regular: period },
+            Kind::Liveness => Self {
+                period,
+                early_step: Duration::ZERO,
+                first_regular: period,
+            },
+            Kind::Readiness | Kind::Startup => Self {
+                period,
+                early_step,
+                first_regular: period,
+            },
         }
     }
 
@@ -112,15 +130,25 @@ impl Schedule {
         let period = period(probe);
         let spread = period.as_millis().max(1);
         let offset = u64::try_from(u128::from(seed) % spread).unwrap_or(0);
-        Self { period, early_step: Duration::ZERO, first_regular: Duration::from_millis(offset) }
+        Self {
+            period,
+            early_step: Duration::ZERO,
+            first_regular: Duration::from_millis(offset),
+        }
     }
 
     /// The first run.
     pub fn first(&self) -> Tick {
         if self.early_step.is_zero() {
-            Tick { at: self.first_regular, early: false }
+            Tick {
+                at: self.first_regular,
+                early: false,
+            }
         } else {
-            Tick { at: Duration::ZERO, early: true }
+            Tick {
+                at: Duration::ZERO,
+                early: true,
+            }
         }
     }
 
@@ -132,7 +160,10 @@ impl Schedule {
             if at < self.first_regular {
                 return Tick { at, early: true };
             }
-            return Tick { at: self.first_regular.max(now), early: false };
+            return Tick {
+                at: self.first_regular.max(now),
+                early: false,
+            };
         }
         let mut at = tick.at + self.period;
         if at < now {
@@ -144,7 +175,10 @@ impl Schedule {
 
     /// The container is healthy after an early try: the next run is a regular one, a period later.
     pub fn settle(&self, now: Duration) -> Tick {
-        Tick { at: now + self.period, early: false }
+        Tick {
+            at: now + self.period,
+            early: false,
+        }
     }
 }
 

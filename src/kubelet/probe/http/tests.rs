@@ -24,7 +24,10 @@ fn status(code: u16, more: &str) -> String {
 }
 
 fn action(path: &str) -> HttpGet {
-    HttpGet { path: path.into(), ..Default::default() }
+    HttpGet {
+        path: path.into(),
+        ..Default::default()
+    }
 }
 
 async fn probe(action: &HttpGet, port: u16) -> Outcome {
@@ -39,7 +42,11 @@ async fn status_codes_from_200_to_399_are_healthy() {
     })
     .await;
     for code in [200, 204, 304, 399] {
-        assert_eq!(probe(&action(&format!("/{code}")), port).await, Outcome::Success, "{code}");
+        assert_eq!(
+            probe(&action(&format!("/{code}")), port).await,
+            Outcome::Success,
+            "{code}"
+        );
     }
     let failure = |code| Outcome::Failure(format!("HTTP probe failed with statuscode: {code}"));
     for code in [404, 500] {
@@ -62,8 +69,13 @@ async fn redirects_are_followed_on_the_same_host_only() {
     })
     .await;
     assert_eq!(probe(&action("/here"), port).await, Outcome::Success);
-    assert_eq!(probe(&action("/away"), port).await, Outcome::Warning("Probe terminated redirects".into()));
-    let Outcome::Failure(why) = probe(&action("/loop"), port).await else { panic!("a loop is a failure") };
+    assert_eq!(
+        probe(&action("/away"), port).await,
+        Outcome::Warning("Probe terminated redirects".into())
+    );
+    let Outcome::Failure(why) = probe(&action("/loop"), port).await else {
+        panic!("a loop is a failure")
+    };
     assert!(why.ends_with("stopped after 10 redirects"), "{why}");
 }
 
@@ -72,8 +84,9 @@ async fn a_closed_port_is_told_in_kubelets_words() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let expected =
-        format!("Get \"http://127.0.0.1:{port}/healthz\": dial tcp 127.0.0.1:{port}: connect: connection refused");
+    let expected = format!(
+        "Get \"http://127.0.0.1:{port}/healthz\": dial tcp 127.0.0.1:{port}: connect: connection refused"
+    );
     assert_eq!(probe(&action("/healthz"), port).await, Outcome::Failure(expected));
 }
 
@@ -82,7 +95,9 @@ async fn a_silent_server_runs_into_the_timeout() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let outcome = get(&action("/"), "127.0.0.1", port, Duration::from_millis(50)).await;
-    let Outcome::Failure(why) = outcome else { panic!("{outcome:?}") };
+    let Outcome::Failure(why) = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(why.contains("context deadline exceeded"), "{why}");
 }
 
@@ -90,14 +105,35 @@ async fn a_silent_server_runs_into_the_timeout() {
 async fn headers_are_the_probes_with_kubelets_defaults() {
     let port = server(|request| {
         let request = request.to_lowercase();
-        let all = ["host: web.example\r\n", "x-a: 1\r\n", "user-agent: kube-probe/1.36\r\n", "accept: */*\r\n"];
-        status(if all.iter().all(|h| request.contains(h)) { 200 } else { 500 }, "")
+        let all = [
+            "host: web.example\r\n",
+            "x-a: 1\r\n",
+            "user-agent: kube-probe/1.36\r\n",
+            "accept: */*\r\n",
+        ];
+        status(
+            if all.iter().all(|h| request.contains(h)) {
+                200
+            } else {
+                500
+            },
+            "",
+        )
     })
     .await;
-    let header = |name: &str, value: &str| HttpHeader { name: name.into(), value: value.into() };
-    let action = HttpGet { http_headers: vec![header("Host", "web.example"), header("X-A", "1")], ..action("/") };
+    let header = |name: &str, value: &str| HttpHeader {
+        name: name.into(),
+        value: value.into(),
+    };
+    let action = HttpGet {
+        http_headers: vec![header("Host", "web.example"), header("X-A", "1")],
+        ..action("/")
+    };
     assert_eq!(probe(&action, port).await, Outcome::Success);
-    let bare = HttpGet { http_headers: vec![header("Accept", ""), header("User-Agent", "me")], ..HttpGet::default() };
+    let bare = HttpGet {
+        http_headers: vec![header("Accept", ""), header("User-Agent", "me")],
+        ..HttpGet::default()
+    };
     let sent = headers(&bare).unwrap();
     assert!(!sent.contains_key(ACCEPT));
     assert_eq!(sent[USER_AGENT], "me");
@@ -107,6 +143,9 @@ async fn headers_are_the_probes_with_kubelets_defaults() {
 fn odd_paths_still_make_a_url() {
     let text = |path: &str, host: &str| url(&action(path), host, 80).unwrap().to_string();
     assert_eq!(text("", "10.0.0.1"), "http://10.0.0.1:80/");
-    assert_eq!(text("healthz?a=b c#x", "10.0.0.1"), "http://10.0.0.1:80/healthz?a=b%20c");
+    assert_eq!(
+        text("healthz?a=b c#x", "10.0.0.1"),
+        "http://10.0.0.1:80/healthz?a=b%20c"
+    );
     assert_eq!(text("/x", "fd00::1"), "http://[fd00::1]:80/x");
 }

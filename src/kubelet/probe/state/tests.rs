@@ -1,7 +1,11 @@
 use super::*;
 
 fn probe(success: u32, failure: u32) -> Probe {
-    Probe { success_threshold: success, failure_threshold: failure, ..Probe::default() }
+    Probe {
+        success_threshold: success,
+        failure_threshold: failure,
+        ..Probe::default()
+    }
 }
 
 /// Steps through `S` and `F`; gives the verdict after each.
@@ -35,7 +39,9 @@ fn only_a_new_verdict_is_a_change() {
 
 #[test]
 fn startup_ends_with_a_verdict_and_liveness_with_a_failure() {
-    assert!(done(Kind::Startup, Some(true)) && done(Kind::Startup, Some(false)) && !done(Kind::Startup, None));
+    assert!(
+        done(Kind::Startup, Some(true)) && done(Kind::Startup, Some(false)) && !done(Kind::Startup, None)
+    );
     assert!(done(Kind::Liveness, Some(false)) && !done(Kind::Liveness, Some(true)));
     assert!(!done(Kind::Readiness, Some(false)));
 }
@@ -52,29 +58,57 @@ fn ticks(schedule: &Schedule, count: usize) -> Vec<(u64, bool)> {
 
 #[test]
 fn readiness_is_tried_early_and_then_every_period() {
-    let probe = Probe { period_seconds: 1, ..Probe::default() };
+    let probe = Probe {
+        period_seconds: 1,
+        ..Probe::default()
+    };
     let seen = ticks(&Schedule::fresh(Kind::Readiness, &probe), 6);
-    assert_eq!(seen, [(0, true), (100, true), (300, true), (700, true), (1000, false), (2000, false)]);
+    assert_eq!(
+        seen,
+        [
+            (0, true),
+            (100, true),
+            (300, true),
+            (700, true),
+            (1000, false),
+            (2000, false)
+        ]
+    );
 }
 
 #[test]
 fn liveness_starts_after_one_period_or_at_its_initial_delay() {
     let mut probe = Probe::default();
-    assert_eq!(ticks(&Schedule::fresh(Kind::Liveness, &probe), 2), [(10_000, false), (20_000, false)]);
+    assert_eq!(
+        ticks(&Schedule::fresh(Kind::Liveness, &probe), 2),
+        [(10_000, false), (20_000, false)]
+    );
     probe.initial_delay_seconds = 5;
-    assert_eq!(ticks(&Schedule::fresh(Kind::Liveness, &probe), 2), [(0, false), (10_000, false)]);
+    assert_eq!(
+        ticks(&Schedule::fresh(Kind::Liveness, &probe), 2),
+        [(0, false), (10_000, false)]
+    );
 }
 
 #[test]
 fn a_resumed_probe_starts_somewhere_in_its_period() {
     let probe = Probe::default();
-    assert_eq!(ticks(&Schedule::resumed(&probe, 23_456), 2), [(3456, false), (13_456, false)]);
+    assert_eq!(
+        ticks(&Schedule::resumed(&probe, 23_456), 2),
+        [(3456, false), (13_456, false)]
+    );
 }
 
 #[test]
 fn missed_runs_are_skipped_not_repeated() {
     let probe = Probe::default();
     let schedule = Schedule::resumed(&probe, 0);
-    let next = schedule.next(Tick { at: Duration::ZERO, early: false }, Duration::from_secs(25));
+    let next = schedule.next(
+        Tick {
+            at: Duration::ZERO,
+            early: false,
+        },
+        Duration::from_secs(25),
+    );
     assert_eq!(next.at, Duration::from_secs(30));
 }
