@@ -11,6 +11,7 @@ pub mod writer;
 
 use crate::api::{ConfigData, ConfigObject};
 use crate::kubelet::dirs::Dirs;
+use crate::kubelet::quantity;
 use crate::model::pod::{HostPath, ObjectFiles, Pod, Projected, ProjectedSource, SecretFiles, Volume};
 use crate::model::{NamespacedName, PodUid};
 use crate::sys::mount;
@@ -222,7 +223,8 @@ impl Gather<'_> {
                 "Memory" => true,
                 other => return Err(Cause::Unsupported(format!("emptyDir with medium {other}").into())),
             };
-            let size = None;
+            let size = source.size_limit.as_ref().and_then(|q| quantity::parse(q).ok());
+            let size = size.filter(|s| s.is_positive()).and_then(|s| u64::try_from(s.value()).ok());
             let dir = dir("empty-dir");
             self.directory(&dir, 0o777, memory.then_some(size)).await?;
             return Ok(dir);
