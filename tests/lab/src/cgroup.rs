@@ -128,10 +128,12 @@ fn inherit_cpuset(parent: &Path, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Lets children of a v2 cgroup use each controller that is there; one that cannot be enabled is not needed.
+/// What containers are limited by on v2.
+const CONTROLLERS: &[&str] = &["cpu", "cpuset", "io", "memory", "pids"];
+
+/// Lets children of a v2 cgroup use these controllers; one that cannot be enabled is one the machine does not have.
 fn delegate(dir: &Path) {
-    let controllers = fs::read_to_string(dir.join("cgroup.controllers")).unwrap_or_default();
-    for controller in controllers.split_whitespace() {
+    for controller in CONTROLLERS {
         let _ = fs::write(dir.join("cgroup.subtree_control"), format!("+{controller}"));
     }
 }

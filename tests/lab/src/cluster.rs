@@ -68,9 +68,13 @@ impl Cluster {
         let binaries = prerequisites(&agent, progress)?;
         let site = Site::claim(keep_logs)?;
         let built = Self::build(&site, binaries, nodes, (agent, agent_args), progress);
-        built.inspect_err(|_| {
+        built.map_err(|error| {
             site.keep_logs();
             site.tear_down();
+            error.context(format!(
+                "the cluster did not come up (logs: {})",
+                site.kept_logs().display()
+            ))
         })
     }
 

@@ -91,6 +91,11 @@ impl Site {
         self.keep_logs.store(true, Ordering::Relaxed);
     }
 
+    /// Where kept logs are after tear-down.
+    pub fn kept_logs(&self) -> PathBuf {
+        dirs::lab_dir().join("logs").join(&self.id)
+    }
+
     /// Starts a machine that dies with the lab.
     pub(crate) fn machine(&self, name: &str) -> Result<Arc<Machine>> {
         let machine = Arc::new(Machine::start(name)?);
@@ -231,11 +236,9 @@ const KEPT: usize = 5;
 fn remove_dir(dir: &Path, keep_logs: bool) {
     let kept = dirs::lab_dir().join("logs");
     if let (true, Some(id)) = (keep_logs, dir.file_name()) {
-        let target = kept.join(id);
         // Best effort: missing logs must not keep the rest from being removed.
         let _ = fs::create_dir_all(&kept);
-        let _ = fs::remove_dir_all(&target);
-        let _ = fs::rename(dir.join("logs"), target);
+        let _ = fs::rename(dir.join("logs"), kept.join(id));
         prune(&kept);
     }
     // What cannot be removed is found by `leftovers`.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
@@ -13,6 +13,9 @@ use crate::dirs;
 
 /// The oldest Go that builds all of them.
 const GO: (u32, u32) = (1, 26);
+
+/// How often a build that goes on is mentioned again.
+const REMIND: Duration = Duration::from_secs(60);
 
 const STRIP: &str = "-s -w";
 
@@ -25,13 +28,32 @@ pub(super) fn all(recipes: &[&Recipe], bin: &Path, progress: &mut dyn FnMut(Buil
     require_go(&names)?;
     let start = Instant::now();
     for (index, recipe) in recipes.iter().enumerate() {
-        progress(BuildStep {
-            name: format!("{} {}", recipe.name, recipe.version),
-            number: index + 1,
-            left: names[index + 1..].to_vec(),
-            elapsed: start.elapsed(),
+        let name = format!("{} {}", recipe.name, recipe.version);
+        let mut tell = || {
+            let left = names[index + 1..].to_vec();
+            progress(BuildStep {
+                name: name.clone(),
+                number: index + 1,
+                left,
+                elapsed: start.elapsed(),
+            });
+        };
+        let built = std::thread::scope(|scope| {
+            let build = scope.spawn(|| one(recipe, bin));
+            let mut told = None::<Instant>;
+            while !build.is_finished() {
+                // The first takes minutes: whoever waits sees that it goes on.
+                if told.is_none_or(|at| at.elapsed() > REMIND) {
+                    tell();
+                    told = Some(Instant::now());
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            build
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
-        one(recipe, bin).with_context(|| format!("build {} {}", recipe.name, recipe.version))?;
+        built.with_context(|| format!("build {name}"))?;
         fs::write(stamp(recipe, bin), recipe.stamp()).context("write the recipe's stamp")?;
     }
     Ok(())
