@@ -128,7 +128,7 @@ async fn within<T>(
         Some(limit) => tokio::time::timeout(limit, answer).await.map_err(|_| Error {
             call,
             code: Code::DeadlineExceeded,
-            message: format!("the runtime did not answer within {} s", limit.as_secs()),
+            message: format!("the runtime did not answer within {} s", limit.as_secs_f32()),
         })?,
     };
     answer
