@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 use super::*;
 
 const HEX: &str = "7cc4b5aefd1d0cadf8d97d4350462ba51c694ebca145b08d7d41b41acc8db5aa";
@@ -128,4 +125,3 @@ proptest::proptest! {
         proptest::prop_assert_eq!(with_default_tag(&tagged), Ok(tagged.clone()));
     }
 }
->>>>>>> c57f6ce (Test the CRI client against a server, and observer, images and fake)

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 use super::*;
 use tonic::Code;
 
@@ -92,4 +89,3 @@ fn several_credentials_give_a_list_without_repetitions() {
     let (_, error) = pull_failed("redis", &[denied.clone(), denied]);
     assert_eq!(error.message, "denied");
 }
->>>>>>> c57f6ce (Test the CRI client against a server, and observer, images and fake)
