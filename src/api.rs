@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a watch tells its reader. The first message is always `Replaced`: the first full list.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Change<T> {
     /// The complete set after a (re)list; whatever is not in it is gone.
     Replaced(Vec<Arc<T>>),
@@ -32,6 +32,17 @@ pub enum Change<T> {
     Applied(Arc<T>),
     /// Deleted; carries the last known state.
     Deleted(Arc<T>),
+}
+
+impl<T> Clone for Change<T> {
+    /// Shares the objects, whatever they are.
+    fn clone(&self) -> Self {
+        match self {
+            Self::Replaced(all) => Self::Replaced(all.clone()),
+            Self::Applied(object) => Self::Applied(object.clone()),
+            Self::Deleted(object) => Self::Deleted(object.clone()),
+        }
+    }
 }
 
 /// What went wrong with a call to the API server.

@@ -1,8 +1,61 @@
-//! The composition root.
+//! The composition root: the only place where components meet.
+//!
+//! [`agent`] builds the node agent from its parts and ends it in order; [`supervise`] decides what the end of one part
+//! means for the others; [`fanout`] gives one watch to several readers; [`clean`] undoes what components made.
 
+pub mod agent;
+pub mod clean;
+pub mod fanout;
+pub mod supervise;
+
+use crate::config::{Cli, Command, Config, Flags, Source};
+use clap::Parser;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-/// Runs the agent or a tool.
+/// A flag was wrong; the same code clap uses.
+const EXIT_USAGE: u8 = 2;
+
+/// Runs the agent or a tool. Wrong flags end the process with code 2, a failed agent with code 1.
 pub fn main() -> ExitCode {
-    ExitCode::FAILURE
+    let cli = Cli::parse();
+    match cli.command {
+        None => with_config(&cli.flags, agent::main),
+        Some(Command::Clean(flags)) => with_config(&flags, clean::main),
+        Some(Command::Version) => {
+            println!("rustlet {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn with_config(flags: &Flags, run: impl FnOnce(Arc<Config>) -> anyhow::Result<()>) -> ExitCode {
+    let config = match Config::new(flags, &Machine) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let json = config.telemetry.format == crate::config::LogFormat::Json;
+    crate::telemetry::init_logs(config.telemetry.levels.clone(), json);
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The machine we run on.
+struct Machine;
+
+impl Source for Machine {
+    fn hostname(&self) -> std::io::Result<String> {
+        std::fs::read_to_string("/proc/sys/kernel/hostname")
+    }
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
 }

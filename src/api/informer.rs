@@ -11,7 +11,7 @@ use super::client::{Call, Client};
 use super::{Change, Error};
 use crate::model::Object;
 use crate::task::backoff::jitter;
-use crate::task::{Backoff, DrainSignal, SayOnce};
+use crate::task::{Backoff, DrainSignal, ReadyGuard, SayOnce};
 use decode::{Bad, Page};
 use futures::TryStreamExt;
 use state::{Outcome, State};
@@ -89,9 +89,14 @@ impl Query {
     }
 }
 
-/// Starts an informer. The first message is the full list; the informer ends when the receiver is dropped or the drain
-/// begins.
-pub fn watch<T: Object>(client: Client, query: Query, drain: DrainSignal) -> mpsc::Receiver<Change<T>> {
+/// Starts an informer. The first message is the full list, and `listed` is done once it is sent; the informer ends when
+/// the receiver is dropped or the drain begins.
+pub fn watch<T: Object>(
+    client: Client,
+    query: Query,
+    drain: DrainSignal,
+    listed: ReadyGuard,
+) -> mpsc::Receiver<Change<T>> {
     let (out, changes) = mpsc::channel(QUEUE);
     let informer = Informer::<T> {
         client,
@@ -100,6 +105,7 @@ pub fn watch<T: Object>(client: Client, query: Query, drain: DrainSignal) -> mps
         out,
         skipped: SayOnce::new(Duration::from_secs(60)),
         unreachable: false,
+        listed: Some(listed),
     };
     tokio::spawn(async move { drain.unless_draining(informer.run()).await });
     changes
@@ -114,6 +120,8 @@ struct Informer<T> {
     skipped: SayOnce,
     /// The last attempt found no server.
     unreachable: bool,
+    /// Dropped when the first list is in.
+    listed: Option<ReadyGuard>,
 }
 
 /// Why a list or watch is over.
@@ -176,7 +184,9 @@ impl<T: Object> Informer<T> {
                 for bad in &bad {
                     self.warn(bad);
                 }
-                return self.out.send(change).await.map_err(|_| End::NoReader);
+                self.out.send(change).await.map_err(|_| End::NoReader)?;
+                self.listed = None;
+                return Ok(());
             }
             next = page.next.into();
         }

@@ -33,6 +33,10 @@ impl DrainSignal {
     pub fn is_draining(&self) -> bool {
         self.0.is_cancelled()
     }
+    /// The signal as a token, for code that knows tokio's own type.
+    pub fn token(&self) -> CancellationToken {
+        self.0.child_token()
+    }
     /// Runs `work` until it is done or the process should end, whichever comes first (`None`).
     pub async fn unless_draining<F: Future>(&self, work: F) -> Option<F::Output> {
         self.0.run_until_cancelled(work).await
@@ -53,6 +57,12 @@ impl Drain {
     /// Asks everything to end; returns at once.
     pub fn start(&self) {
         self.graceful.cancel();
+    }
+
+    /// As [`Drain::start`], for someone else to call.
+    pub fn starter(&self) -> impl Fn() + Send + 'static {
+        let graceful = self.graceful.clone();
+        move || graceful.cancel()
     }
 
     /// Runs a task that the end of the process waits for. `name` is what the log calls it.

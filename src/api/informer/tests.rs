@@ -1,14 +1,18 @@
 use super::*;
 use crate::api::client::script::{Server, scripted};
 use crate::model::net::Node;
-use crate::task::Drain;
+use crate::task::{Drain, Ready};
 use serde_json::{Value, json};
 
 fn start() -> (Server, mpsc::Receiver<Change<Node>>, Drain) {
     let (client, server) = scripted();
     let drain = Drain::new();
     let query = Query::with_fields("/api/v1/nodes", "metadata.name=w1");
-    (server, watch(client, query, drain.signal()), drain)
+    (
+        server,
+        watch(client, query, drain.signal(), Ready::new().wait_for("nodes")),
+        drain,
+    )
 }
 
 fn node(name: &str, version: &str) -> Value {

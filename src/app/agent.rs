@@ -1,0 +1,192 @@
+//! The node agent: built from its parts, started, and ended in order.
+
+use super::fanout::fan_out;
+use super::supervise::Supervisor;
+use crate::api::informer::{self, Query};
+use crate::api::{Change, Client, ConfigReader, Recorder, events, kubeconfig};
+use crate::config::Config;
+use crate::model::net::Node;
+use crate::model::pod::Pod;
+use crate::task::{Drain, DrainSignal, Ready};
+use crate::telemetry::server::{self, Admin};
+use crate::telemetry::{DebugState, Metrics};
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use sd_notify::NotifyState;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// tokio workers: a node agent waits, it does not compute.
+const WORKERS: usize = 2;
+/// How long components have to put down what they do after a SIGTERM. Nothing waits for containers.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Runs the agent until SIGTERM or SIGINT (success) or until it cannot go on (failure). Containers run on either way.
+pub fn main(config: Arc<Config>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(run(config));
+    // Blocking calls to a runtime or kernel that hangs must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn run(config: Arc<Config>) -> anyhow::Result<()> {
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), node = %config.node, ?config, "starting");
+    log_panics();
+    let mut supervisor = Supervisor::new(Drain::new());
+    let drain = supervisor.signal();
+    supervisor.component(
+        "signals",
+        end_on_signals(supervisor.drain_starter(), drain.clone())?,
+    );
+    let admin = build_admin(&config, &supervisor);
+    let result = work(&config, &mut supervisor, &admin).await;
+    notify(&[NotifyState::Stopping]);
+    let late = supervisor.into_drain().finish(DRAIN).await;
+    if !late.is_empty() {
+        tracing::warn!(components = late.join(" "), "ended by force");
+    }
+    tracing::info!("agent ended; containers run on");
+    result
+}
+
+/// Everything between start and drain.
+async fn work(config: &Arc<Config>, supervisor: &mut Supervisor, admin: &Admin) -> anyhow::Result<()> {
+    let drain = supervisor.signal();
+    let Some(client) = build_client(config, &drain).await? else {
+        return Ok(());
+    };
+    let watches = build_watches(config, &client, &admin.ready, &drain);
+    build_components(config, supervisor, &client, watches);
+    supervisor.component("readiness", say_ready(admin.ready.clone(), drain.clone()));
+    match supervisor.wait().await {
+        None => Ok(()),
+        Some(failure) => bail!("{failure}: the agent cannot go on without it"),
+    }
+}
+
+/// Logs, metrics, state and health, where the configuration wants them.
+fn build_admin(config: &Config, supervisor: &Supervisor) -> Admin {
+    let admin = Admin {
+        metrics: Metrics::new(),
+        state: DebugState::new(),
+        ready: Ready::new(),
+    };
+    if let Some(address) = config.telemetry.address {
+        let serve = server::serve(address, admin.clone(), supervisor.signal());
+        let drain = supervisor.signal();
+        supervisor.component("admin server", async move {
+            serve.await;
+            drain.wait().await;
+        });
+    }
+    admin
+}
+
+/// A client the API server has answered; `None` when the drain began before it did.
+async fn build_client(config: &Config, drain: &DrainSignal) -> anyhow::Result<Option<Client>> {
+    let file = &config.api.kubeconfig;
+    let found = kubeconfig::load(file, &config.node, Timestamp::now())?;
+    for warning in &found.warnings {
+        tracing::warn!("{}: {warning}", file.display());
+    }
+    if let Some(identity) = &found.identity {
+        tracing::info!(user = %identity.common_name, expires = %identity.not_after, "client certificate");
+    }
+    let client = Client::new(&found)?;
+    notify(&[NotifyState::Status("waiting for the API server")]);
+    match client.wait_until_reachable(&config.node, drain).await {
+        None => Ok(None),
+        Some(result) => {
+            result.with_context(|| format!("the API server of {}", file.display()))?;
+            tracing::info!(server = %found.server, "API server reached");
+            Ok(Some(client))
+        }
+    }
+}
+
+/// What the API server tells us.
+struct Watches {
+    pods: mpsc::Receiver<Change<Pod>>,
+    nodes: mpsc::Receiver<Change<Node>>,
+}
+
+/// Pods bound to us, and all Nodes.
+fn build_watches(config: &Config, client: &Client, ready: &Ready, drain: &DrainSignal) -> Watches {
+    let ours = format!("spec.nodeName={}", config.node);
+    let pods = Query::with_fields("/api/v1/pods", ours);
+    Watches {
+        pods: informer::watch(
+            client.clone(),
+            pods,
+            drain.clone(),
+            ready.wait_for("list of pods"),
+        ),
+        nodes: informer::watch(
+            client.clone(),
+            Query::all("/api/v1/nodes"),
+            drain.clone(),
+            ready.wait_for("list of nodes"),
+        ),
+    }
+}
+
+fn build_components(config: &Config, supervisor: &Supervisor, client: &Client, watches: Watches) {
+    let drain = supervisor.signal();
+    let source = events::Source {
+        component: "kubelet",
+        host: config.node.clone(),
+    };
+    let _recorder = Recorder::start(client.clone(), source, drain.clone());
+    let _config_data = ConfigReader::new(client.clone());
+    let [_nodes] = fan_out::<Node, 1>(watches.nodes);
+    let _pods = watches.pods;
+}
+
+/// Tells systemd once every first list is in.
+async fn say_ready(ready: Ready, drain: DrainSignal) {
+    if drain.unless_draining(ready.wait()).await.is_some() {
+        tracing::info!("agent is ready");
+        notify(&[NotifyState::Ready, NotifyState::Status("running")]);
+    }
+    drain.wait().await;
+}
+
+/// Without systemd there is nobody to tell, which is fine.
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "systemd was not told");
+    }
+}
+
+/// SIGTERM and SIGINT begin the drain.
+fn end_on_signals(
+    start: impl Fn() + Send + 'static,
+    drain: DrainSignal,
+) -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM handler")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT handler")?;
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = drain.wait() => return,
+        };
+        tracing::info!(signal = name, "ending; containers run on");
+        start();
+    })
+}
+
+/// Panics belong into the log like everything else.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let thread = std::thread::current();
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(thread = thread.name().unwrap_or("?"), %backtrace, "panic: {info}");
+    }));
+}
