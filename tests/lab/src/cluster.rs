@@ -250,7 +250,7 @@ impl Cluster {
     }
 
     /// A machine on the nodes' network that is no node and knows no route to pods: 172.30.0.200.
-    pub fn outside(&self) -> &Machine {
+    pub fn outside(&self) -> &Arc<Machine> {
         &self.outside
     }
 

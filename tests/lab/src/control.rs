@@ -6,10 +6,10 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use nix::sys::signal::Signal;
 
 use crate::binaries::Binaries;
@@ -109,7 +109,7 @@ impl Control {
 
     /// Sends a signal to a component and waits for its end.
     pub fn kill_component(&self, name: &str, signal: Signal) -> Result<()> {
-        let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut processes = self.lock();
         let index = processes.iter().position(|(known, _)| *known == name);
         let (_, process) = processes.remove(index.with_context(|| format!("{name} does not run"))?);
         process.signal(signal)?;
@@ -126,10 +126,22 @@ impl Control {
         let process = self
             .machine
             .spawn(command.args(args), &self.logs.join(format!("{name}.log")))?;
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((name, process));
+        self.lock().push((name, process));
+        Ok(())
+    }
+
+    /// Kills the API server, starts it again and waits until it is ready. The controller manager and the scheduler give
+    /// up when it goes away at a bad moment; those that did are started again too, as a supervisor would.
+    pub fn restart_api_server(&self, signal: Signal) -> Result<()> {
+        self.kill_component("kube-apiserver", signal)?;
+        self.start_component("kube-apiserver")?;
+        self.wait_ready(Duration::from_secs(60))?;
+        for name in ["kube-controller-manager", "kube-scheduler"] {
+            if self.ended(&[name]).is_some() {
+                self.lock().retain(|(known, _)| *known != name);
+                self.start_component(name)?;
+            }
+        }
         Ok(())
     }
 
@@ -138,10 +150,7 @@ impl Control {
         let process = self
             .machine
             .spawn(command, &self.logs.join(format!("{name}.log")))?;
-        self.processes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((name, process));
+        self.lock().push((name, process));
         Ok(())
     }
 
@@ -154,7 +163,7 @@ impl Control {
         };
         let end = Instant::now() + limit;
         wait("API server ready", limit, || {
-            if let Err(error) = self.check_alive() {
+            if let Some(error) = self.ended(&["etcd", "kube-apiserver"]) {
                 return Ok(Some(Err(error)));
             }
             // The port is open seconds before it is ready, and asking with kubectl takes CPU time from the start-up.
@@ -167,18 +176,32 @@ impl Control {
 
     /// An error with the last log lines when a component has ended that should run.
     pub fn check_alive(&self) -> Result<()> {
-        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (name, process) in processes.iter() {
-            if let Some(status) = process.ended() {
-                bail!("{name} has ended ({status}):\n{}", process.last_words(15));
-            }
-        }
-        Ok(())
+        let names: Vec<_> = self.lock().iter().map(|(name, _)| *name).collect();
+        self.ended(&names).map_or(Ok(()), Err)
+    }
+
+    /// Why the first of these components that has ended did.
+    fn ended(&self, names: &[&str]) -> Option<anyhow::Error> {
+        let processes = self.lock();
+        processes
+            .iter()
+            .filter(|(name, _)| names.contains(name))
+            .find_map(|(name, process)| {
+                let status = process.ended()?;
+                Some(anyhow!(
+                    "{name} has ended ({status}):\n{}",
+                    process.last_words(15)
+                ))
+            })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(&'static str, Proc)>> {
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Process id on the host of a component.
     pub fn component_pid(&self, name: &str) -> Option<u32> {
-        let processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        let processes = self.lock();
         processes
             .iter()
             .find(|(known, _)| *known == name)
