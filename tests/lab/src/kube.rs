@@ -1,33 +1,31 @@
 //! The API server as tests and the demo use it: JSON in and out, and waiting for things to become true.
 //!
-//! Reading goes through one `kubectl proxy` on a Unix socket, so that polling costs a request and not a process;
+//! Reading goes through one `kubectl proxy` in the control machine, so that polling costs a request and not a process;
 //! manifests go through `kubectl apply`, as a person would.
 
 use std::fmt::Display;
-use std::io::Write;
-use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
+use crate::control::Control;
 use crate::http::{self, Request};
+use crate::kubectl::Kubectl;
+use crate::ns::{Machine, Scope};
 
-/// Set when the person at the keyboard wants to leave; every wait ends with an error then.
-pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Nothing else listens there: the control machine has a network of its own.
+const PROXY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8001);
 
 /// A way to the API server as administrator.
 #[derive(Clone, Debug)]
 pub struct Kube {
-    /// The `kubectl` program.
-    pub kubectl: PathBuf,
-    /// The administrator's kubeconfig.
-    pub kubeconfig: PathBuf,
-    /// The socket `kubectl proxy` listens on.
-    pub socket: PathBuf,
+    kubectl: Kubectl,
+    /// Where `kubectl proxy` listens, on its own 127.0.0.1.
+    machine: Arc<Machine>,
 }
 
 /// What a look at the world found: the wanted thing, or what was there instead.
@@ -60,9 +58,6 @@ pub fn eventually<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Resu
             Ok(Seen::No(saw)) => saw,
             Err(error) => format!("{error:#}"),
         };
-        if INTERRUPTED.load(Ordering::SeqCst) {
-            bail!("interrupted while waiting for: {what}");
-        }
         if start.elapsed() > limit {
             bail!(
                 "expected: {what}\n     saw: {saw}\n  (waited {} s)",
@@ -81,14 +76,36 @@ pub fn throughout(what: &str, time: Duration, mut look: impl FnMut() -> Result<S
             Seen::Yes(()) => std::thread::sleep(Duration::from_millis(200)),
             Seen::No(saw) => bail!("expected to stay: {what}\n     saw: {saw}"),
         }
-        if INTERRUPTED.load(Ordering::SeqCst) {
-            bail!("interrupted while watching: {what}");
-        }
     }
     Ok(())
 }
 
 impl Kube {
+    /// Starts the proxy beside the control plane; it ends with it.
+    pub fn connect(control: &Control) -> Result<Kube> {
+        let kubectl = control.kubectl().clone();
+        // The administrator's own file leads through the host; the proxy runs where the API server is.
+        let kubeconfig = control.dir().join("proxy.kubeconfig");
+        let text = control.pki().kubeconfig("admin", &control.server())?;
+        std::fs::write(&kubeconfig, text).with_context(|| format!("write {}", kubeconfig.display()))?;
+        let mut command = Command::new(kubectl.program());
+        command
+            .arg("proxy")
+            .arg("--kubeconfig")
+            .arg(&kubeconfig)
+            .arg("--port")
+            .arg(PROXY.port().to_string());
+        control.run_component("kubectl-proxy", &mut command)?;
+        let kube = Kube {
+            kubectl,
+            machine: Arc::clone(control.machine()),
+        };
+        eventually("kubectl proxy answers", Duration::from_secs(30), || {
+            kube.get("/version").map(Seen::Yes)
+        })?;
+        Ok(kube)
+    }
+
     /// GETs a path; anything but 200 is an error that quotes the server.
     pub fn get(&self, path: &str) -> Result<Value> {
         self.find(path)?.with_context(|| format!("GET {path}: not found"))
@@ -149,14 +166,10 @@ impl Kube {
         self.get(&format!("/api/v1/namespaces/{namespace}/pods/{name}"))
     }
 
-    /// Runs `kubectl` with these arguments and returns what it printed.
-    pub fn kubectl(&self, args: &[&str]) -> Result<String> {
-        self.kubectl_with(args, None)
-    }
-
     /// `kubectl apply -f -` in a namespace.
     pub fn apply(&self, namespace: &str, yaml: &str) -> Result<String> {
-        self.kubectl_with(&["apply", "-n", namespace, "-f", "-"], Some(yaml))
+        self.kubectl
+            .run_with(&["apply", "-n", namespace, "-f", "-"], yaml)
     }
 
     /// `kubectl delete --wait=false -f -` in a namespace; it is fine when something is gone already.
@@ -170,30 +183,7 @@ impl Kube {
             "-f",
             "-",
         ];
-        self.kubectl_with(&args, Some(yaml))
-    }
-
-    fn kubectl_with(&self, args: &[&str], input: Option<&str>) -> Result<String> {
-        let mut command = Command::new(&self.kubectl);
-        command.arg("--kubeconfig").arg(&self.kubeconfig).args(args);
-        command.stdin(if input.is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("start {}", self.kubectl.display()))?;
-        if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
-            stdin.write_all(input.as_bytes()).context("write to kubectl")?;
-        }
-        let output = child.wait_with_output().context("wait for kubectl")?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("kubectl {}: {}: {}", args.join(" "), output.status, said.trim());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        self.kubectl.run_with(&args, yaml)
     }
 
     fn change(&self, method: &str, path: &str, content_type: &str, body: Option<&Value>) -> Result<Value> {
@@ -210,8 +200,8 @@ impl Kube {
         content_type: &str,
         body: Option<&Value>,
     ) -> Result<(u16, Value)> {
-        let stream = UnixStream::connect(&self.socket)
-            .with_context(|| format!("connect to kubectl proxy at {}", self.socket.display()))?;
+        let dial = || TcpStream::connect(PROXY).context("connect to kubectl proxy in the control machine");
+        let stream = self.machine.enter(Scope::NetOnly, dial)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         let text = body.map(Value::to_string).unwrap_or_default();
         let length = text.len() as u64;

@@ -19,6 +19,8 @@
 //! - [`node`]: a node's directories, containerd and agent.
 //! - [`site`], [`signals`]: what exists, so that it can be taken down, however the lab ends.
 //! - [`kube`], [`http`]: talking to the API server and to servers under test.
+//! - [`inside`], [`rules`]: what pods and Services have on a node.
+//! - [`demo`]: the walkthrough, for people to watch.
 //! - [`cluster`]: all of it, up and down. Start reading there.
 //!
 //! ```no_run
@@ -40,10 +42,12 @@ pub mod binaries;
 pub mod certs;
 pub mod cluster;
 pub mod control;
+pub mod demo;
 pub mod dirs;
 pub mod forward;
 pub mod http;
 pub mod images;
+pub mod inside;
 pub mod kube;
 pub mod kubectl;
 pub mod net;
@@ -53,5 +57,6 @@ pub mod packages;
 pub mod proc;
 pub mod progress;
 pub mod registry;
+pub mod rules;
 pub mod signals;
 pub mod site;

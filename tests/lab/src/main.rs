@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 use rustlet_lab::binaries::{self, Group};
 use rustlet_lab::cluster::{Cluster, Options};
+use rustlet_lab::demo::{self, DemoOptions, ui::Color};
 use rustlet_lab::node::AgentKind;
 use rustlet_lab::progress::Step;
 use rustlet_lab::{packages, signals, site};
@@ -30,6 +31,8 @@ enum Command {
     },
     /// Bring a cluster up and keep it until Ctrl-C
     Up(Up),
+    /// Bring a cluster up and play the walkthrough on it, each step shown as it becomes true
+    Demo(Demo),
     /// Remove what labs of dead processes have left
     Down,
 }
@@ -56,6 +59,29 @@ struct Up {
     agent_args: Vec<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Demo {
+    /// Who makes the nodes
+    #[arg(long, value_enum, default_value_t = Agent::Rustlet, env = "RUSTLET_LAB_AGENT")]
+    agent: Agent,
+    /// The rustlet to run; default $RUSTLET_BIN, then target/debug/rustlet
+    #[arg(long)]
+    rustlet: Option<PathBuf>,
+    /// Exit by itself after the walkthrough, non-zero if any step failed
+    #[arg(long)]
+    once: bool,
+    /// Colour and a spinner
+    #[arg(long, value_enum, default_value_t = When::Auto)]
+    color: When,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum When {
+    Auto,
+    Always,
+    Never,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Agent {
     Rustlet,
@@ -67,6 +93,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Build { upstream } => build(upstream),
         Command::Up(options) => up(options),
+        Command::Demo(options) => demo(options),
         Command::Down => down(),
     };
     match result {
@@ -92,12 +119,7 @@ fn build(upstream: bool) -> Result<ExitCode> {
 
 fn up(options: Up) -> Result<ExitCode> {
     let begin = Instant::now();
-    let agent = match (options.agent, options.rustlet) {
-        (Agent::Rustlet, Some(path)) => AgentKind::Rustlet(path),
-        (Agent::Rustlet, None) => AgentKind::rustlet(),
-        (Agent::Upstream, _) => AgentKind::Upstream,
-        (Agent::Nobody, _) => AgentKind::Nobody,
-    };
+    let agent = kind(options.agent, options.rustlet);
     let cluster = Cluster::up(Options {
         nodes: options.nodes,
         agent,
@@ -121,6 +143,34 @@ fn up(options: Up) -> Result<ExitCode> {
     let left = cluster.down();
     left.iter().for_each(|what| eprintln!("left over: {what}"));
     Ok(if left.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn kind(agent: Agent, rustlet: Option<PathBuf>) -> AgentKind {
+    match (agent, rustlet) {
+        (Agent::Rustlet, Some(path)) => AgentKind::Rustlet(path),
+        (Agent::Rustlet, None) => AgentKind::rustlet(),
+        (Agent::Upstream, _) => AgentKind::Upstream,
+        (Agent::Nobody, _) => AgentKind::Nobody,
+    }
+}
+
+fn demo(options: Demo) -> Result<ExitCode> {
+    let color = match options.color {
+        When::Auto => Color::Auto,
+        When::Always => Color::Always,
+        When::Never => Color::Never,
+    };
+    let agent = kind(options.agent, options.rustlet);
+    let good = demo::run(DemoOptions {
+        once: options.once,
+        agent,
+        color,
+    })?;
+    Ok(if good {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
