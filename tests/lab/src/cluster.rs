@@ -15,7 +15,7 @@ use crate::node::{AgentKind, Node, Settings, configure_upstream_network};
 use crate::ns::Machine;
 use crate::progress::{Reporter, Step};
 use crate::site::Site;
-use crate::{dirs, images, net, packages, registry};
+use crate::{dirs, images, net, packages, registry, signals};
 
 /// What cluster to bring up.
 pub struct Options<'a> {
@@ -69,6 +69,7 @@ impl Cluster {
         let site = Site::claim(keep_logs)?;
         let built = Self::build(&site, binaries, nodes, (agent, agent_args), progress);
         built.map_err(|error| {
+            signals::leave_to_watcher();
             site.keep_logs();
             site.tear_down();
             error.context(format!(
@@ -138,6 +139,9 @@ impl Cluster {
     fn join_nodes(&self, agent: &AgentKind, progress: &mut dyn FnMut(Step)) -> Result<()> {
         let begin = Instant::now();
         progress(Step::Doing("starting the nodes' agents".to_owned()));
+        if let AgentKind::Rustlet(_) = agent {
+            self.kubectl(&ALLOW_NODES_TO_READ)?;
+        }
         self.nodes.iter().try_for_each(Node::start_agent)?;
         let pod_cidrs = wait("pod CIDRs of all nodes", Duration::from_secs(90), || {
             self.try_pod_cidrs()
@@ -275,6 +279,16 @@ impl Drop for Cluster {
         self.site.tear_down();
     }
 }
+
+/// A node by itself may read neither other Nodes nor all Services; rustlet, being the Service proxy too, needs what
+/// kube-proxy is allowed.
+const ALLOW_NODES_TO_READ: [&str; 5] = [
+    "create",
+    "clusterrolebinding",
+    "rustlet-node-proxier",
+    "--clusterrole=system:node-proxier",
+    "--group=system:nodes",
+];
 
 /// Packages and binaries.
 fn prerequisites(agent: &AgentKind, progress: &mut dyn FnMut(Step)) -> Result<Binaries> {

@@ -48,6 +48,17 @@ pub(crate) fn exit_code() -> i32 {
 /// Waits for Ctrl-C. The cluster is torn down and the process ends with code 0 then, so this does not return.
 pub fn wait() -> ! {
     EXPECTED.store(true, Ordering::SeqCst);
+    sleep_until_exit()
+}
+
+/// After a signal whatever fails fails because of the tear-down: nothing to report, the watcher ends the process.
+pub(crate) fn leave_to_watcher() {
+    if caught().is_some() {
+        sleep_until_exit()
+    }
+}
+
+fn sleep_until_exit() -> ! {
     loop {
         std::thread::sleep(Duration::from_secs(3600));
     }
