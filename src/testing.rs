@@ -2,6 +2,7 @@
 
 pub mod fake_api;
 pub mod fake_cri;
+pub mod builders;
 pub mod netns;
 pub mod tracer;
 

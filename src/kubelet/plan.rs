@@ -7,6 +7,7 @@
 //! report. The rules are kubelet's (sandbox and init order, restart policy, crash backoff), with one difference: init
 //! progress is read from the current sandbox only, so a re-created sandbox initializes again and nothing is guessed.
 
+mod keep;
 mod memory;
 mod run;
 mod stop;
@@ -161,11 +162,23 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// In which of the three waves of a [`Plan`] it is executed.
+    pub fn wave(&self) -> u8 {
+        match self {
+            Self::StopContainer { .. } => 0,
+            Self::StopSandbox { .. } | Self::RemoveContainer { .. } | Self::RemoveSandbox { .. } => 1,
+            Self::CreateSandbox { .. } | Self::StartContainer { .. } => 2,
+        }
+    }
+}
+
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Steps, executed in three waves: every `StopContainer` in parallel; then `StopSandbox`, `RemoveContainer` and
-    /// `RemoveSandbox` in the order given; then `CreateSandbox` and the `StartContainer`s, in parallel.
+    /// Steps in the order of their waves ([`Action::wave`]): every `StopContainer` in parallel; then `StopSandbox`,
+    /// `RemoveContainer` and `RemoveSandbox` in the order given; then `CreateSandbox` and the `StartContainer`s, in
+    /// parallel.
     pub actions: Vec<Action>,
     /// Plan again at this time at the latest.
     pub wake_at: Option<Timestamp>,

@@ -1,9 +1,8 @@
 //! PURE. Running a Pod: deadline, sandbox, init containers and sidecars in order, then the containers together.
 
-use super::memory::{age_pull_error, alive, crash_wait, go_duration, grow, seconds};
+use super::memory::{alive, seconds};
 use super::stop::{stop_containers, stop_sandboxes, stop_with};
-use super::{Action, Input, Plan, PodFailure, Waiting, should_restart};
-use crate::kubelet::hash;
+use super::{Action, Input, Plan, PodFailure, should_restart};
 use crate::kubelet::observed::{ContainerState, RunState, Sandbox};
 use crate::model::SandboxId;
 use crate::model::pod::{Container, ContainerStatus, RestartPolicy};
@@ -15,7 +14,7 @@ pub(crate) const LOST_EXIT_CODE: i32 = 137;
 
 /// How far one container is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+pub(super) enum Progress {
     /// Ended, and not to be started again.
     Done,
     /// A regular init container ended badly and may not be tried again.
@@ -41,12 +40,14 @@ pub(super) fn run(input: &Input<'_>) -> Plan {
         pass.wind_down();
     }
     pass.clean();
+    pass.plan.actions.sort_by_key(Action::wave);
     pass.plan
 }
 
-struct Pass<'a> {
-    input: &'a Input<'a>,
-    plan: Plan,
+/// One planning pass: what is known, and the plan so far.
+pub(super) struct Pass<'a> {
+    pub(super) input: &'a Input<'a>,
+    pub(super) plan: Plan,
 }
 
 impl<'a> Pass<'a> {
@@ -123,7 +124,15 @@ impl<'a> Pass<'a> {
         }
         // Every failure takes a new number, so that a creation that timed out and still runs in the runtime does not
         // hold the name we want (containerd#4604).
-        let attempt = newest.map_or(0, |s| s.attempt + 1) + retry.map_or(0, |w| w.failures);
+        let attempt = self
+            .input
+            .observed
+            .sandboxes
+            .iter()
+            .map(|s| s.attempt + 1)
+            .max()
+            .unwrap_or(0)
+            + retry.map_or(0, |w| w.failures);
         self.plan.actions.push(Action::CreateSandbox { attempt });
     }
 
@@ -143,7 +152,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What is known of a container's end: observed, else as last reported.
-    fn verdict(&self, spec: &Container) -> Progress {
+    pub(super) fn verdict(&self, spec: &Container) -> Progress {
         let exit_code = match self.input.observed.latest(&spec.name) {
             Some(c) if c.state == RunState::Exited => Some(c.exit_code),
             Some(_) => None,
@@ -176,7 +185,9 @@ impl<'a> Pass<'a> {
         let pod = self.input.pod;
         let specs = &pod.spec.init_containers;
         let here = |name: &str| self.instance_in(name, sandbox);
-        let next = if pod.spec.containers.iter().any(|c| here(&c.name).is_some()) {
+        // A container that was started proves that init was done, even when the runtime has forgotten how.
+        let began = |name: &str| here(name).is_some_and(|c| c.state != RunState::Created);
+        let next = if pod.spec.containers.iter().any(|c| began(&c.name)) {
             specs.len()
         } else {
             match specs.iter().rposition(|c| here(&c.name).is_some()) {
@@ -197,7 +208,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn instance_in(&self, name: &str, sandbox: &SandboxId) -> Option<&'a ContainerState> {
+    pub(super) fn instance_in(&self, name: &str, sandbox: &SandboxId) -> Option<&'a ContainerState> {
         let all = self.input.observed.containers.iter();
         all.filter(|c| &*c.name == name && c.sandbox == *sandbox)
             .max_by_key(|c| (c.created, c.attempt))
@@ -212,205 +223,13 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn started(&self, spec: &Container, instance: &ContainerState) -> bool {
+    pub(super) fn started(&self, spec: &Container, instance: &ContainerState) -> bool {
         let reported = || {
             let history = self.input.pod.history(&spec.name);
             history.is_some_and(|h| h.started == Some(true) && h.container_id.ends_with(instance.id.as_str()))
         };
         let result = self.input.probes.get(&instance.id).and_then(|view| view.started);
         spec.startup_probe.is_none() || result.unwrap_or_else(reported)
-    }
-
-    /// Brings one container to where it should be: running in this sandbox, or ended for good.
-    fn keep(&mut self, spec: &'a Container, init: bool, sandbox: &SandboxId) -> Progress {
-        if self.blocked(spec, init, sandbox) {
-            return Progress::Underway;
-        }
-        let latest = if init {
-            self.instance_in(&spec.name, sandbox)
-        } else {
-            self.input.observed.latest(&spec.name)
-        };
-        match latest {
-            Some(running) if running.state == RunState::Running => {
-                self.check_running(spec, init, running);
-                Progress::Underway
-            }
-            Some(dead) => self.check_dead(spec, init, dead, sandbox),
-            None if !init && self.verdict(spec) == Progress::Done => self.settle(spec),
-            None => self.start(spec, init, sandbox),
-        }
-    }
-
-    /// Clears the way: instances that may run but should not, and ones that were created and never started.
-    fn blocked(&mut self, spec: &Container, init: bool, sandbox: &SandboxId) -> bool {
-        let instances: Vec<_> = self
-            .input
-            .observed
-            .containers
-            .iter()
-            .filter(|c| c.name == spec.name)
-            .collect();
-        let keep = instances
-            .iter()
-            .filter(|c| alive(c))
-            .max_by_key(|c| (c.created, c.attempt));
-        let kind = if init { "Init container" } else { "Container" };
-        let mut blocked = false;
-        for c in &instances {
-            let message = match c.state {
-                RunState::Created => {
-                    self.plan
-                        .actions
-                        .push(Action::RemoveContainer { id: c.id.clone() });
-                    blocked = true;
-                    continue;
-                }
-                RunState::Exited => continue,
-                _ if c.sandbox != *sandbox => {
-                    blocked = true;
-                    continue;
-                }
-                RunState::Unknown => format!("{kind} is in \"unknown\" state, try killing it before restart"),
-                RunState::Running if keep.is_some_and(|k| k.id == c.id) => continue,
-                RunState::Running => format!("Stopping container {}", c.name),
-            };
-            blocked = true;
-            let grace = self.input.pod.spec.termination_grace_period_seconds;
-            self.plan.actions.push(stop_with(c, grace, message));
-        }
-        blocked
-    }
-
-    /// A running container stays, unless its definition changed or a probe condemns it.
-    fn check_running(&mut self, spec: &Container, init: bool, running: &ContainerState) {
-        self.plan.memory.waiting.remove(&spec.name);
-        let pod = self.input.pod;
-        let kind = if init { "Init container" } else { "Container" };
-        let policy = spec.restart_policy.unwrap_or(pod.spec.restart_policy);
-        let again = if init || policy == RestartPolicy::Never {
-            ""
-        } else {
-            ", will be restarted"
-        };
-        let grace = pod.spec.termination_grace_period_seconds;
-        let counts = !init || spec.is_sidecar();
-        if counts && !running.hash.is_empty() && *running.hash != *hash::container(spec) {
-            self.plan.memory.replacing.insert(spec.name.clone());
-            let again = if init { "" } else { ", will be restarted" };
-            let message = format!("{kind} {} definition changed{again}", spec.name);
-            self.plan.actions.push(stop_with(running, grace, message));
-            return;
-        }
-        self.plan.memory.replacing.remove(&spec.name);
-        if self
-            .input
-            .probes
-            .get(&running.id)
-            .is_none_or(|view| view.unhealthy.is_none())
-        {
-            return;
-        }
-        let starting = spec.startup_probe.is_some() && !self.started(spec, running);
-        let (what, probe) = if starting {
-            ("startup", &spec.startup_probe)
-        } else {
-            ("liveness", &spec.liveness_probe)
-        };
-        let grace = probe
-            .as_ref()
-            .and_then(|p| p.termination_grace_period_seconds)
-            .unwrap_or(grace);
-        let message = format!("{kind} {} failed {what} probe{again}", spec.name);
-        self.plan.actions.push(stop_with(running, grace, message));
-    }
-
-    /// An ended container starts again when its policy says so and its backoff is over.
-    fn check_dead(
-        &mut self,
-        spec: &'a Container,
-        init: bool,
-        dead: &ContainerState,
-        sandbox: &SandboxId,
-    ) -> Progress {
-        let now = self.input.now;
-        if self.plan.memory.replacing.contains(&spec.name) {
-            return self.start(spec, init, sandbox);
-        }
-        if !should_restart_as(self.input, spec, init, dead.exit_code) {
-            return self.settle(spec);
-        }
-        if let Some((retry_at, delay)) = crash_wait(&self.plan.memory, dead, now) {
-            let meta = &self.input.pod.metadata;
-            let message = format!(
-                "back-off {} restarting failed container={} pod={}_{}({})",
-                go_duration(delay),
-                spec.name,
-                meta.name,
-                meta.namespace,
-                meta.uid
-            );
-            let waiting = Waiting {
-                reason: "CrashLoopBackOff".into(),
-                message: message.into(),
-                retry_at,
-                failures: 0,
-            };
-            self.plan.memory.waiting.insert(spec.name.clone(), waiting);
-            self.wake(retry_at);
-            return Progress::Underway;
-        }
-        if self.start(spec, init, sandbox) == Progress::Underway && self.starts(&spec.name) {
-            grow(&mut self.plan.memory, dead, now);
-        }
-        Progress::Underway
-    }
-
-    fn settle(&mut self, spec: &Container) -> Progress {
-        self.plan.memory.waiting.remove(&spec.name);
-        Progress::Done
-    }
-
-    fn starts(&self, container: &str) -> bool {
-        let starts = |a: &Action| matches!(a, Action::StartContainer { name, .. } if &**name == container);
-        self.plan.actions.iter().any(starts)
-    }
-
-    /// Starts the next instance, unless an earlier failure says to wait.
-    fn start(&mut self, spec: &Container, init: bool, sandbox: &SandboxId) -> Progress {
-        let now = self.input.now;
-        let waiting = self
-            .plan
-            .memory
-            .waiting
-            .get_mut(&spec.name)
-            .filter(|w| now < w.retry_at);
-        if let Some(waiting) = waiting {
-            let turn = age_pull_error(waiting, &spec.image, now);
-            let retry_at = waiting.retry_at;
-            self.wake(turn.unwrap_or(retry_at));
-            return Progress::Underway;
-        }
-        let observed = self
-            .input
-            .observed
-            .containers
-            .iter()
-            .filter(|c| c.name == spec.name);
-        let reported = self
-            .input
-            .pod
-            .history(&spec.name)
-            .filter(|h| !h.container_id.is_empty());
-        let reported = reported.map(|h| u32::try_from(h.restart_count).unwrap_or(0));
-        let last = observed.map(|c| c.attempt).chain(reported).max();
-        self.plan.actions.push(Action::StartContainer {
-            name: spec.name.clone(),
-            init,
-            attempt: last.map_or(0, |n| n + 1),
-            sandbox: sandbox.clone(),
-        });
-        Progress::Underway
     }
 
     /// The Pod has ended: stop what still runs, then the sandbox. Containers stay for their logs.
@@ -429,6 +248,7 @@ impl<'a> Pass<'a> {
 
     /// Removes dead instances but the newest of each name, and old sandboxes once they are empty.
     fn clean(&mut self) {
+        let newest = self.input.observed.newest_sandbox().map(|s| &s.id);
         let mut dead: Vec<_> = self
             .input
             .observed
@@ -436,12 +256,17 @@ impl<'a> Pass<'a> {
             .iter()
             .filter(|c| c.state == RunState::Exited)
             .collect();
-        dead.sort_by_key(|c| (&c.name, Reverse((c.created, c.attempt))));
+        // One of the current sandbox is worth more: it tells how far initialization is.
+        dead.sort_by_key(|c| {
+            (
+                &c.name,
+                Reverse((Some(&c.sandbox) == newest, c.created, c.attempt)),
+            )
+        });
         let old = dead.windows(2).filter(|pair| pair[0].name == pair[1].name);
         self.plan.actions.extend(old.map(|pair| Action::RemoveContainer {
             id: pair[1].id.clone(),
         }));
-        let newest = self.input.observed.newest_sandbox().map(|s| &s.id);
         for sandbox in self
             .input
             .observed
@@ -470,17 +295,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn wake(&mut self, at: Timestamp) {
+    pub(super) fn wake(&mut self, at: Timestamp) {
         self.plan.wake_at = Some(self.plan.wake_at.map_or(at, |already| already.min(at)));
     }
-}
-
-/// A regular init container is tried again unless the Pod never restarts; a success is final.
-fn should_restart_as(input: &Input<'_>, spec: &Container, init: bool, exit_code: i32) -> bool {
-    if !init || spec.restart_policy.is_some() {
-        return should_restart(input.pod, spec, exit_code);
-    }
-    exit_code != 0 && input.pod.spec.restart_policy != RestartPolicy::Never
 }
 
 /// Exit code of a container the runtime no longer has, from what was last reported; `None` when it never ran.

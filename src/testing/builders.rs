@@ -1,0 +1,104 @@
+//! Small builders for Pods and what the runtime says of them.
+
+use crate::kubelet::hash;
+use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
+use crate::model::pod::{Container, HttpGet, IntOrString, Pod, Probe, RestartPolicy};
+use jiff::Timestamp;
+
+/// A moment `seconds` after an arbitrary fixed start (2026-01-01T00:00:00Z).
+pub fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600 + seconds).expect("in range")
+}
+
+/// A Pod `name` in namespace `default`, UID `uid-<name>`, with one container of each name and image `<name>:1`.
+pub fn pod(name: &str, containers: &[&str]) -> Pod {
+    let mut pod = Pod::default();
+    pod.metadata.name = name.into();
+    pod.metadata.namespace = "default".into();
+    pod.metadata.uid = format!("uid-{name}").into();
+    pod.metadata.generation = Some(1);
+    pod.spec.node_name = "worker-1".into();
+    pod.spec.service_account_name = "default".into();
+    pod.spec.containers = containers.iter().map(|c| container(c)).collect();
+    pod
+}
+
+/// A container with image `<name>:1`.
+pub fn container(name: &str) -> Container {
+    let image = format!("{name}:1").into();
+    Container {
+        name: name.into(),
+        image,
+        termination_message_path: "/dev/termination-log".into(),
+        ..Container::default()
+    }
+}
+
+/// An init container that keeps running.
+pub fn sidecar(name: &str) -> Container {
+    Container {
+        restart_policy: Some(RestartPolicy::Always),
+        ..container(name)
+    }
+}
+
+/// An HTTP probe on port 80.
+pub fn probe() -> Probe {
+    Probe {
+        http_get: Some(HttpGet {
+            port: IntOrString::Int(80),
+            ..HttpGet::default()
+        }),
+        ..Probe::default()
+    }
+}
+
+/// A ready sandbox `s<attempt>` with one address.
+pub fn sandbox(attempt: u32) -> Sandbox {
+    Sandbox {
+        id: format!("s{attempt}").into(),
+        attempt,
+        ready: true,
+        created: at(i64::from(attempt)),
+        ips: vec!["10.244.1.5".parse().expect("an address")],
+    }
+}
+
+/// A running instance `<name>-<attempt>` in sandbox `s0`, created and started at `started`.
+pub fn running(name: &str, attempt: u32, started: i64) -> ContainerState {
+    ContainerState {
+        id: format!("{name}-{attempt}").into(),
+        name: name.into(),
+        sandbox: "s0".into(),
+        attempt,
+        state: RunState::Running,
+        created: at(started),
+        started: Some(at(started)),
+        finished: None,
+        exit_code: 0,
+        reason: "".into(),
+        message: "".into(),
+        image: format!("registry/{name}:1").into(),
+        image_ref: format!("registry/{name}@sha256:0").into(),
+        hash: hash::container(&container(name)).into(),
+    }
+}
+
+/// An instance that has ended.
+pub fn exited(name: &str, attempt: u32, finished: i64, exit_code: i32) -> ContainerState {
+    ContainerState {
+        state: RunState::Exited,
+        finished: Some(at(finished)),
+        exit_code,
+        reason: if exit_code == 0 { "Completed" } else { "Error" }.into(),
+        ..running(name, attempt, finished - 1)
+    }
+}
+
+/// What the runtime says: sandbox `s0` is ready and holds these containers.
+pub fn observed(containers: Vec<ContainerState>) -> Observed {
+    Observed {
+        sandboxes: vec![sandbox(0)],
+        containers,
+    }
+}
