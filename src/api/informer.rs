@@ -120,7 +120,7 @@ struct Informer<T> {
     skipped: SayOnce,
     /// The last attempt found no server.
     unreachable: bool,
-    /// Dropped when the first list is in.
+    /// Done when the first list is in.
     listed: Option<ReadyGuard>,
 }
 
@@ -185,7 +185,9 @@ impl<T: Object> Informer<T> {
                     self.warn(bad);
                 }
                 self.out.send(change).await.map_err(|_| End::NoReader)?;
-                self.listed = None;
+                if let Some(listed) = self.listed.take() {
+                    listed.done();
+                }
                 return Ok(());
             }
             next = page.next.into();

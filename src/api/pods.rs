@@ -48,6 +48,27 @@ impl Pods for Client {
     }
 }
 
+/// A UID in the patch that is not the object's is an attempt to change it to the API server (1.36 answers 422 Invalid);
+/// to us it says that another Pod has this name.
+fn other_pod_is_conflict(error: Error) -> Error {
+    match error {
+        Error::Status {
+            verb,
+            path,
+            code: 422,
+            message,
+            ..
+        } if message.contains("metadata.uid") => Error::Status {
+            verb,
+            path,
+            code: 409,
+            reason: "Conflict".to_owned(),
+            message,
+        },
+        other => other,
+    }
+}
+
 /// Turns `NotFound` into `None`.
 pub(super) fn found<T>(result: Result<T>) -> std::result::Result<Option<T>, Error> {
     match result {

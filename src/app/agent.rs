@@ -51,7 +51,9 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     if !late.is_empty() {
         tracing::warn!(components = late.join(" "), "ended by force");
     }
-    tracing::info!("agent ended; containers run on");
+    if result.is_ok() {
+        tracing::info!("agent ended; containers run on");
+    }
     result
 }
 

@@ -1,7 +1,7 @@
 //! Who the start still waits for, by name.
 //!
-//! Every part that must be up before the process calls itself ready takes a [`ReadyGuard`]; dropping it says that this
-//! part is done. A part that dies takes its guard along, so its owner must end the process rather than call it ready.
+//! Every part that must be up before the process calls itself ready takes a [`ReadyGuard`] and calls
+//! [`ReadyGuard::done`]. A part that dies with its guard is waited for until the end: it was never ready.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ impl Default for Ready {
 }
 
 /// Held by a part until it is ready.
+#[must_use = "without `done` this part is never ready"]
 #[derive(Debug)]
 pub struct ReadyGuard {
     name: &'static str,
@@ -73,12 +74,8 @@ impl Ready {
 }
 
 impl ReadyGuard {
-    /// Says that this part is ready; the same as dropping the guard.
-    pub fn done(self) {}
-}
-
-impl Drop for ReadyGuard {
-    fn drop(&mut self) {
+    /// Says that this part is ready.
+    pub fn done(self) {
         self.ready.pending.send_modify(|pending| {
             let since = pending.remove(self.name);
             let took_ms = since.map_or(0, |since| since.elapsed().as_millis());
@@ -86,7 +83,7 @@ impl Drop for ReadyGuard {
             tracing::info!(
                 part = self.name,
                 took_ms,
-                waiting_for = left.join(" "),
+                waiting_for = left.join(", "),
                 "part is ready"
             );
         });

@@ -49,7 +49,7 @@ async fn shows_metrics_readiness_and_state() {
         (status, &*text),
         (StatusCode::SERVICE_UNAVAILABLE, "waiting for pod list (0 s)")
     );
-    drop(guard);
+    guard.done();
     assert_eq!(get(&admin, "/readyz").await.0, StatusCode::OK);
     assert_eq!(get(&admin, "/nothing").await.0, StatusCode::NOT_FOUND);
 }

@@ -54,7 +54,7 @@ pub fn status(verb: &'static str, path: String, code: u16, body: &[u8], place: &
     } else {
         status.reason
     };
-    let message = match remedy(code, &path, &status.message, place) {
+    let message = match remedy(verb, code, &path, &status.message, place) {
         Some(remedy) if status.message.is_empty() => remedy,
         Some(remedy) => format!("{}; {remedy}", status.message),
         None => status.message,
@@ -82,7 +82,10 @@ fn reason_of(code: u16) -> &'static str {
     }
 }
 
-fn remedy(code: u16, path: &str, message: &str, place: &Place) -> Option<String> {
+/// Lists that kube-proxy's role may read and a node's may not (all Nodes since 1.34, EndpointSlices ever).
+const PROXIER_READS: &[&str] = &["/nodes", "/services", "/endpointslices"];
+
+fn remedy(verb: &str, code: u16, path: &str, message: &str, place: &Place) -> Option<String> {
     let resource = path.split('?').next().unwrap_or(path);
     match code {
         400 if message.contains("HTTP request to an HTTPS server") => {

@@ -57,3 +57,24 @@ async fn the_current_uid_is_read_or_absent() {
         assert_eq!(read.await.unwrap().unwrap(), expected);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_for_another_pod_of_that_name_is_a_conflict() {
+    let (client, mut server) = scripted();
+    let uid_changed = "Pod \"web\" is invalid: metadata.uid: Invalid value: \"x\": field is immutable";
+    for (message, conflict) in [(uid_changed, true), ("status.podIPs: Invalid value", false)] {
+        let client = client.clone();
+        let patch = tokio::spawn(async move {
+            let (pod, uid) = web();
+            Pods::patch_status(&client, &pod, &uid, &json!({})).await
+        });
+        server
+            .answer(422, &json!({"reason": "Invalid", "message": message}).to_string())
+            .await;
+        assert_eq!(
+            patch.await.unwrap().unwrap_err().is_conflict(),
+            conflict,
+            "{message}"
+        );
+    }
+}

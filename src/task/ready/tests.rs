@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn ready_when_the_last_guard_is_gone() {
+async fn ready_when_the_last_part_is_done() {
     let ready = Ready::new();
     assert!(ready.is_ready());
     let pods = ready.wait_for("pods");
@@ -22,7 +22,14 @@ async fn ready_when_the_last_guard_is_gone() {
     });
     tokio::task::yield_now().await;
     assert!(!waiter.is_finished());
-    drop(services);
+    services.done();
     waiter.await.unwrap();
     assert!(ready.is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_that_dies_is_never_ready() {
+    let ready = Ready::new();
+    drop(ready.wait_for("pods"));
+    assert!(!ready.is_ready());
 }

@@ -112,6 +112,15 @@ fn answers_of_the_server_keep_its_words_and_gain_a_remedy() {
         "{slices}"
     );
 
+    let register = status(
+        "POST",
+        "/api/v1/nodes".into(),
+        403,
+        body("no", "Forbidden").as_bytes(),
+        &place(),
+    );
+    assert_eq!(register.to_string(), "POST /api/v1/nodes: 403 Forbidden: no");
+
     let secret = say(
         "/api/v1/namespaces/a/secrets/b",
         403,
