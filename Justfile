@@ -28,17 +28,20 @@ test: tools test-unit test-netns test-cluster
 # Pure logic and components with fakes; the architecture held against its page
 test-unit:
     cargo test --lib --bins --test architecture --test proxy_rules
-    cargo test -p rustlet-lab
+    cargo test -p rustlet-lab --lib --bins
+    cargo test -p rustlet-lab --doc
 
 # The CNI plugin, the pod network and the proxy against the real kernel, in namespaces of their own
 test-netns:
     cargo build --tests
     {{ root }} env "PATH=$PATH" cargo test --test netns_cni --test netns_network --test netns_proxy
+    {{ root }} env "PATH=$PATH" cargo test -p rustlet-lab --test machines
 
 # Real API server, etcd, containerd and runc with two rustlet nodes (`just test-cluster NAME` runs matching cases)
 test-cluster *ARGS: _lab
     cargo build --tests
     {{ lab }} build
+    {{ root }} env "PATH=$PATH" cargo test -p rustlet-lab --test cluster -- {{ ARGS }}
     {{ root }} env "PATH=$PATH" cargo test --test cluster -- {{ ARGS }}
 
 # Formatting, lints, docs, licences
