@@ -1,4 +1,4 @@
-//! [`Runtime`] and [`Images`] over the runtime's unix socket.
+//! [`Runtime`] and [`Images`](super::Images) over the runtime's unix socket.
 //!
 //! One lazy HTTP/2 channel carries every call. It reconnects by itself: after a restart of the runtime the next call
 //! dials again, and only calls that were under way fail. Every call has kubelet's time limit, except a pull and an
