@@ -20,15 +20,9 @@ fn path(pod: &NamespacedName) -> String {
 #[async_trait]
 impl Pods for Client {
     async fn patch_status(&self, pod: &NamespacedName, uid: &PodUid, status: &Value) -> Result<()> {
-        // A UID in the patch that is not the object's makes the API server answer Conflict.
         let patch = json!({"metadata": {"uid": uid}, "status": status});
-        self.call_raw(Call::patch(
-            format!("{}/status", path(pod)),
-            STRATEGIC_MERGE,
-            patch,
-        ))
-        .await
-        .map(drop)
+        let call = Call::patch(format!("{}/status", path(pod)), STRATEGIC_MERGE, patch);
+        self.call_raw(call).await.map(drop).map_err(other_pod_is_conflict)
     }
 
     async fn delete_now(&self, pod: &NamespacedName, uid: &PodUid) -> Result<()> {

@@ -107,16 +107,11 @@ fn remedy(verb: &str, code: u16, path: &str, message: &str, place: &Place) -> Op
             "the API server does not know this client: check that {} is a certificate of this cluster",
             place.user("client-certificate"),
         )),
-        403 if ["/nodes", "/services", "/endpointslices"]
-            .iter()
-            .any(|list| resource.ends_with(list)) =>
-        {
-            Some(
-                "nodes may not read this by default: kubectl create clusterrolebinding rustlet-node-proxier \
+        403 if verb == "GET" && PROXIER_READS.iter().any(|list| resource.ends_with(list)) => Some(
+            "nodes may not read this by default: kubectl create clusterrolebinding rustlet-node-proxier \
              --clusterrole=system:node-proxier --group=system:nodes"
-                    .to_owned(),
-            )
-        }
+                .to_owned(),
+        ),
         _ => None,
     }
 }
