@@ -102,6 +102,10 @@ pub fn ensure(group: Group, progress: &mut dyn FnMut(BuildStep)) -> Result<Binar
     for recipe in to_build {
         found.0.insert(recipe.name, bin.join(recipe.file()));
     }
+    found
+        .0
+        .values()
+        .try_for_each(|path| dirs::check_visible_in_nodes(path))?;
     Ok(found)
 }
 

@@ -292,6 +292,7 @@ const ALLOW_NODES_TO_READ: [&str; 5] = [
 
 /// Packages and binaries.
 fn prerequisites(agent: &AgentKind, progress: &mut dyn FnMut(Step)) -> Result<Binaries> {
+    dirs::check_visible_in_nodes(&dirs::lab_dir())?;
     packages::ensure(&mut |text| progress(Step::Doing(text.to_owned())))?;
     let group = if *agent == AgentKind::Upstream {
         Group::WithUpstream

@@ -42,7 +42,7 @@ pub(crate) fn check_visible_in_nodes(path: &Path) -> Result<()> {
     if let Some(dir) = hidden.iter().find(|dir| path.starts_with(dir)) {
         bail!(
             "{} is below {dir}, which every lab node replaces with its own: \
-             set CARGO_TARGET_DIR or RUSTLET_LAB_DIR to a directory elsewhere",
+             move it elsewhere (RUSTLET_LAB_DIR and CARGO_TARGET_DIR say where the lab and its binaries are)",
             path.display()
         );
     }

@@ -49,7 +49,6 @@ impl Site {
             NUMBER.fetch_add(1, Ordering::Relaxed)
         );
         let dir = runs_dir().join(&id);
-        dirs::check_visible_in_nodes(&dir)?;
         fs::create_dir_all(dir.join("logs")).with_context(|| format!("create {}", dir.display()))?;
         let lock = File::create(dir.join("lock")).context("create the lock of the lab")?;
         lock.try_lock().context("lock the lab's directory")?;
