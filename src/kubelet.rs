@@ -4,20 +4,95 @@
 //! `dns`, `hosts`, `dirs`, `volume/content`, `probe/state`) decide; `worker`, `execute`, `observe`, `volume`, `probe`
 //! and `node` do.
 
+pub mod context;
 pub mod dirs;
 pub mod dns;
 pub mod env;
+pub mod execute;
+pub mod gc;
 pub mod hash;
 pub mod hosts;
 pub mod images;
-pub mod observe;
 pub mod node;
+pub mod observe;
 pub mod observed;
 pub mod plan;
+mod pods;
+pub mod probe;
 pub mod qos;
 pub mod quantity;
+pub mod refs;
+pub mod source;
 pub mod status;
 pub mod translate;
-pub mod probe;
-pub mod refs;
 pub mod volume;
+pub mod worker;
+
+use crate::api::{Change, ConfigData, Events, Nodes, Pods};
+use crate::config::KubeletConfig;
+use crate::cri::{self, Runtime};
+use crate::model::pod::Pod;
+use crate::task::DrainSignal;
+use env::ServiceEnv;
+use node::NodeAgent;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// The seams to the rest of the world, and the settings.
+#[derive(Clone)]
+pub struct KubeletDeps {
+    /// Sandboxes and containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Images.
+    pub images: Arc<dyn cri::Images>,
+    /// Pod status and final deletion.
+    pub pods: Arc<dyn Pods>,
+    /// ConfigMaps, Secrets, tokens.
+    pub config_data: Arc<dyn ConfigData>,
+    /// Our Node and Lease.
+    pub nodes: Arc<dyn Nodes>,
+    /// Events.
+    pub events: Arc<dyn Events>,
+    /// Settings.
+    pub config: Arc<KubeletConfig>,
+    /// Services with a cluster IP, for environment variables; may change while the agent runs.
+    pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+}
+
+impl fmt::Debug for KubeletDeps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KubeletDeps").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The node agent's pod side.
+#[derive(Debug)]
+pub struct Kubelet {
+    deps: KubeletDeps,
+    changes: mpsc::Receiver<Change<Pod>>,
+    ips: Vec<IpAddr>,
+}
+
+impl Kubelet {
+    /// Takes the seams and the watch on this node's Pods. Fails when the node has no address to report.
+    pub fn new(deps: KubeletDeps, changes: mpsc::Receiver<Change<Pod>>) -> Result<Self, node::Error> {
+        let ips = node::addresses(&deps.config)?;
+        Ok(Self { deps, changes, ips })
+    }
+
+    /// The node's addresses, primary first.
+    pub fn addresses(&self) -> &[IpAddr] {
+        &self.ips
+    }
+
+    /// Runs pods and keeps the Node until the process ends. Containers keep running after that.
+    pub async fn run(self, drain: DrainSignal) {
+        let Self { deps, changes, ips } = self;
+        let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
+        let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
+        let allocatable = agent.allocatable();
+        tokio::join!(agent.run(drain.clone()), pods::run(deps, (ips, allocatable), changes, drain));
+    }
+}

@@ -15,8 +15,10 @@ use crate::sys::machine;
 use crate::task::{Backoff, DrainSignal, SayOnce};
 use jiff::Timestamp;
 use register::Existing;
+use crate::model::pod::Quantity;
 use serde_json::Value;
 use status::{Condition, Facts};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -90,6 +92,13 @@ impl NodeAgent {
             runtime: "unknown://Unknown".into(),
         };
         Self { nodes, events, runtime, config, facts }
+    }
+
+    /// What pods may use of the node.
+    pub fn allocatable(&self) -> BTreeMap<Box<str>, Quantity> {
+        let all = status::status(&self.facts, &[], Timestamp::UNIX_EPOCH);
+        let resources = all["allocatable"].as_object().into_iter().flatten();
+        resources.map(|(name, amount)| (name.as_str().into(), Quantity(amount.as_str().unwrap_or_default().into()))).collect()
     }
 
     /// Registers and keeps the Node until the process ends.

@@ -213,26 +213,27 @@ impl Observer {
     }
 
     async fn sandboxes(&self, listed: &[v1::PodSandbox], known: &Observed) -> cri::Result<Vec<Sandbox>> {
-        let asked = listed.iter().map(|item| async move {
+        // Collected, because a closure held across an await may not borrow and be `Send`.
+        let asked: Vec<_> = listed.iter().map(|item| async move {
             if let Some(same) = convert::unchanged_sandbox(item, known) {
                 return Ok(Some(same));
             }
             let status = self.runtime.pod_sandbox_status(&SandboxId::from(&*item.id)).await;
             gone_is_none(status.map(|status| convert::sandbox(&status)))
-        });
-        collect(asked).await
+        }).collect();
+        collect(asked.into_iter()).await
     }
 
     async fn containers(&self, listed: &[v1::Container], known: &Observed) -> cri::Result<Vec<ContainerState>> {
         let now = Timestamp::now();
-        let asked = listed.iter().map(|item| async move {
+        let asked: Vec<_> = listed.iter().map(|item| async move {
             if let Some(same) = convert::unchanged_container(item, known, now) {
                 return Ok(Some(same));
             }
             let status = self.runtime.container_status(&ContainerId::from(&*item.id)).await;
             gone_is_none(status.map(|status| convert::container(&status, &item.pod_sandbox_id)))
-        });
-        collect(asked).await
+        }).collect();
+        collect(asked.into_iter()).await
     }
 
     /// Says the same thing once a minute.

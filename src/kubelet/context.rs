@@ -1,0 +1,98 @@
+//! What every pod worker shares: the seams to the runtime and the API server, and facts about the node.
+
+use crate::api::{ConfigData, EventType, Events, Pods};
+use crate::config::KubeletConfig;
+use crate::cri::{self, Runtime};
+use crate::kubelet::dirs::Dirs;
+use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::images::ImageManager;
+use crate::kubelet::probe::Probes;
+use crate::kubelet::refs;
+use crate::kubelet::volume::Volumes;
+use crate::model::pod::{Pod, Quantity};
+use crate::sys::cgroup::Cgroups;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, watch};
+
+/// The wall clock; a test puts its own here.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Sandbox and container creations in flight on the node: more than this only makes each of them slower.
+pub const PARALLEL_STARTS: usize = 10;
+
+/// Shared by all workers.
+pub struct Context {
+    /// Sandboxes and containers.
+    pub runtime: Arc<dyn Runtime>,
+    /// Images as the runtime has them.
+    pub image_service: Arc<dyn cri::Images>,
+    /// Pull policy, parallel pulls, backoff.
+    pub images: ImageManager,
+    /// Pod status and final deletion.
+    pub pods: Arc<dyn Pods>,
+    /// ConfigMaps, Secrets, tokens.
+    pub data: Arc<dyn ConfigData>,
+    /// Events.
+    pub events: Arc<dyn Events>,
+    /// Volumes.
+    pub volumes: Volumes,
+    /// Probes.
+    pub probes: Probes,
+    /// Settings.
+    pub config: Arc<KubeletConfig>,
+    /// Directory layout.
+    pub dirs: Dirs,
+    /// The node's addresses, primary first.
+    pub host_ips: Vec<IpAddr>,
+    /// Memory of the node, bytes.
+    pub memory_bytes: i64,
+    /// What pods may use of the node.
+    pub allocatable: BTreeMap<Box<str>, Quantity>,
+    /// Name of the runtime, as `containerd`.
+    pub runtime_name: Box<str>,
+    /// cgroups are made by systemd.
+    pub systemd: bool,
+    /// The node's cgroups; `None` leaves them to the runtime.
+    pub cgroups: Option<Arc<Cgroups>>,
+    /// The node has the unified cgroup hierarchy.
+    pub cgroup_v2: bool,
+    /// Services for environment variables.
+    pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+    /// One permit for each sandbox or container that is being created.
+    pub starts: Semaphore,
+    /// Now.
+    pub clock: Clock,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("dirs", &self.dirs).finish_non_exhaustive()
+    }
+}
+
+impl Context {
+    /// Now, by the wall clock.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Where links to container logs are: `containers` beside the Pods' log directory.
+    pub fn link_dir(&self) -> PathBuf {
+        self.dirs.pod_logs.with_file_name("containers")
+    }
+
+    /// An Event about the whole Pod.
+    pub fn tell(&self, pod: &Pod, kind: EventType, reason: &'static str, message: String) {
+        self.events.emit(&refs::pod(pod), kind, reason, message);
+    }
+
+    /// An Event about one container.
+    pub fn tell_container(&self, pod: &Pod, name: &str, kind: EventType, told: (&'static str, String)) {
+        self.events.emit(&refs::container(pod, name), kind, told.0, told.1);
+    }
+}

@@ -1,0 +1,198 @@
+//! Starts the pod side and feeds it: changes from the API server, marks from the runtime, and the slow rounds
+//! (refreshing volumes, sweeping leftovers).
+
+use super::KubeletDeps;
+use super::context::{Clock, Context, PARALLEL_STARTS};
+use super::images::ImageManager;
+use super::observe::Observer;
+use super::probe::Probes;
+use super::source::Source;
+use super::volume::Volumes;
+use super::worker::{Marks, Workers};
+use super::{dirs::Dirs, gc};
+use crate::api::Change;
+use crate::config::CgroupDriver;
+use crate::cri::v1;
+use crate::model::PodUid;
+use crate::model::pod::{Pod, Quantity};
+use crate::sys::cgroup::{Cgroups, Version};
+use crate::sys::machine;
+use crate::task::{DrainSignal, SayOnce};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::time::Instant;
+
+/// Pause between two looks at changed ConfigMaps, Secrets and tokens.
+const REFRESH: Duration = Duration::from_secs(60);
+/// Pause between two sweeps for leftovers.
+const SWEEP: Duration = Duration::from_secs(120);
+/// Pause before the runtime is asked again at start.
+const RUNTIME_RETRY: Duration = Duration::from_millis(500);
+
+/// Addresses of the node, and what pods may use of it.
+type NodeFacts = (Vec<IpAddr>, BTreeMap<Box<str>, Quantity>);
+
+/// Runs pods until the process ends.
+pub(super) async fn run(deps: KubeletDeps, node: NodeFacts, changes: mpsc::Receiver<Change<Pod>>, drain: DrainSignal) {
+    let Some((name, systemd)) = drain.unless_draining(ask_runtime(&deps)).await else { return };
+    let marks = Arc::new(Marks::default());
+    let context = Arc::new(context(deps, node, (name, systemd), &marks));
+    serve(context, marks, changes, drain).await;
+}
+
+/// The runtime's name, and whether it leaves cgroups to systemd; asked until it answers.
+async fn ask_runtime(deps: &KubeletDeps) -> (Box<str>, bool) {
+    let mut said = SayOnce::new(Duration::from_secs(60));
+    let name = loop {
+        match deps.runtime.version().await {
+            Ok(version) => break version.runtime_name.into(),
+            Err(error) => {
+                let text = error.to_string();
+                if said.say(&text, Instant::now()).is_some() {
+                    tracing::warn!(error = %text, socket = %deps.config.runtime_socket.display(), "waiting for the container runtime");
+                }
+                tokio::time::sleep(RUNTIME_RETRY).await;
+            }
+        }
+    };
+    let systemd = match deps.config.cgroup_driver {
+        Some(driver) => driver == CgroupDriver::Systemd,
+        // containerd before 2.0 does not say; its default is cgroupfs, as kubelet's.
+        None => deps.runtime.runtime_config().await.is_ok_and(|config| {
+            config.linux.is_some_and(|linux| linux.cgroup_driver() == v1::CgroupDriver::Systemd)
+        }),
+    };
+    tracing::info!(runtime = %name, systemd, "container runtime answers");
+    (name, systemd)
+}
+
+fn context(
+    deps: KubeletDeps,
+    (host_ips, allocatable): NodeFacts,
+    (runtime_name, systemd): (Box<str>, bool),
+    marks: &Arc<Marks>,
+) -> Context {
+    let dirs = Dirs { root: deps.config.root_dir.clone(), pod_logs: deps.config.pod_logs_dir.clone() };
+    let cgroups = Cgroups::detect().inspect_err(|error| tracing::warn!(%error, "pods get no cgroup of their own")).ok();
+    let clock: Clock = Arc::new(Timestamp::now);
+    let marks = marks.clone();
+    let mark = Arc::new(move |uid| marks.mark(uid));
+    Context {
+        images: ImageManager::new(deps.images.clone()),
+        volumes: Volumes::new(dirs.clone(), deps.config_data.clone()),
+        probes: Probes::new(deps.runtime.clone(), deps.events.clone(), mark, clock()),
+        runtime: deps.runtime,
+        image_service: deps.images,
+        pods: deps.pods,
+        data: deps.config_data,
+        events: deps.events,
+        config: deps.config,
+        dirs,
+        host_ips,
+        memory_bytes: i64::try_from(machine::read().memory_bytes).unwrap_or(i64::MAX),
+        allocatable,
+        runtime_name,
+        systemd,
+        cgroup_v2: cgroups.as_ref().is_some_and(|c| c.version() == Version::V2),
+        cgroups: cgroups.map(Arc::new),
+        services: deps.services,
+        starts: Semaphore::new(PARALLEL_STARTS),
+        clock,
+    }
+}
+
+/// The pod side over a finished context.
+pub(super) async fn serve(
+    context: Arc<Context>,
+    marks: Arc<Marks>,
+    changes: mpsc::Receiver<Change<Pod>>,
+    drain: DrainSignal,
+) {
+    let source = Arc::new(Source::default());
+    let dirty = marks.clone();
+    let observer = Observer::new(context.runtime.clone(), move |uid| dirty.mark(uid));
+    let workers = Workers::new(context.clone(), observer.clone(), source.clone(), marks.clone());
+    let (tell_listed, listed) = watch::channel(false);
+    let side = Side { context, marks, observer, source, workers };
+    let loops = async {
+        tokio::join!(
+            side.observer.run(drain.clone()),
+            side.feed(changes, tell_listed),
+            side.rounds(listed)
+        )
+    };
+    drain.unless_draining(loops).await;
+    side.marks.close();
+}
+
+struct Side {
+    context: Arc<Context>,
+    marks: Arc<Marks>,
+    observer: Arc<Observer>,
+    source: Arc<Source>,
+    workers: Arc<Workers>,
+}
+
+impl Side {
+    /// Passes on what the watch tells.
+    async fn feed(&self, mut changes: mpsc::Receiver<Change<Pod>>, listed: watch::Sender<bool>) {
+        while let Some(change) = changes.recv().await {
+            for uid in self.source.apply(change) {
+                self.marks.mark(uid);
+            }
+            if self.source.listed() {
+                listed.send_if_modified(|listed| !std::mem::replace(listed, true));
+            }
+        }
+    }
+
+    /// Opens the gate once both sides are known in full, then makes the slow rounds.
+    async fn rounds(&self, mut listed: watch::Receiver<bool>) {
+        if listed.wait_for(|listed| *listed).await.is_err() {
+            return;
+        }
+        while self.observer.relist().await.is_err() {
+            tokio::time::sleep(RUNTIME_RETRY).await;
+        }
+        self.marks.open();
+        let known = self.known();
+        tracing::info!(pods = known.len(), "pods known on both sides, working");
+        for uid in known {
+            self.marks.mark(uid);
+        }
+        tokio::join!(self.refresh(), self.sweep());
+    }
+
+    fn known(&self) -> BTreeSet<PodUid> {
+        let mut known: BTreeSet<PodUid> = self.source.uids().into_iter().collect();
+        known.extend(self.observer.known_uids());
+        known.extend(self.workers.uids());
+        known
+    }
+
+    /// Each Pod's volumes once in [`REFRESH`], spread over it.
+    async fn refresh(&self) {
+        loop {
+            let uids = self.workers.uids();
+            let pause = REFRESH / u32::try_from(uids.len().max(1)).unwrap_or(u32::MAX);
+            if uids.is_empty() {
+                tokio::time::sleep(pause).await;
+            }
+            for uid in uids {
+                tokio::time::sleep(pause).await;
+                self.workers.refresh_volumes(&uid).await;
+            }
+        }
+    }
+
+    async fn sweep(&self) {
+        loop {
+            gc::sweep(&self.context, || self.known()).await;
+            tokio::time::sleep(SWEEP).await;
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The Pods the API server wants on this node, as the watch tells.
+
+use crate::api::Change;
+use crate::model::PodUid;
+use crate::model::pod::Pod;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Pods by UID. Empty and not listed until the first full list.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// Protects the map only.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pods: HashMap<PodUid, Arc<Pod>>,
+    listed: bool,
+}
+
+impl Source {
+    /// Takes over a change; returns the Pods whose workers must look again. A Pod that a full list lacks is gone, and a
+    /// change of nothing but the status, which is mostly our own, concerns nobody.
+    pub fn apply(&self, change: Change<Pod>) -> Vec<PodUid> {
+        let mut state = self.lock();
+        match change {
+            Change::Replaced(list) => {
+                state.listed = true;
+                let new: HashMap<PodUid, Arc<Pod>> =
+                    list.into_iter().map(|pod| (pod.metadata.uid.clone(), pod)).collect();
+                let gone = state.pods.keys().filter(|uid| !new.contains_key(*uid)).cloned();
+                let other = new.iter().filter(|(uid, pod)| state.pods.get(*uid).is_none_or(|old| concerns(old, pod)));
+                let dirty = gone.chain(other.map(|(uid, _)| uid.clone())).collect();
+                state.pods = new;
+                dirty
+            }
+            Change::Applied(pod) => {
+                let uid = pod.metadata.uid.clone();
+                let old = state.pods.insert(uid.clone(), pod.clone());
+                if old.is_none_or(|old| concerns(&old, &pod)) { vec![uid] } else { Vec::new() }
+            }
+            Change::Deleted(pod) => {
+                let uid = &pod.metadata.uid;
+                state.pods.remove(uid).map(|_| vec![uid.clone()]).unwrap_or_default()
+            }
+        }
+    }
+
+    /// The Pod of this UID.
+    pub fn get(&self, uid: &PodUid) -> Option<Arc<Pod>> {
+        self.lock().pods.get(uid).cloned()
+    }
+
+    /// All UIDs.
+    pub fn uids(&self) -> Vec<PodUid> {
+        self.lock().pods.keys().cloned().collect()
+    }
+
+    /// True after the first full list: from then on a missing Pod is one that must go.
+    pub fn listed(&self) -> bool {
+        self.lock().listed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// PURE. Whether the difference between two versions of a Pod is a reason to look at it.
+fn concerns(old: &Pod, new: &Pod) -> bool {
+    let (a, b) = (&old.metadata, &new.metadata);
+    let gates = !new.spec.readiness_gates.is_empty() && old.status.conditions != new.status.conditions;
+    gates
+        || old.spec != new.spec
+        || a.generation != b.generation
+        || a.labels != b.labels
+        || a.annotations != b.annotations
+        || a.deletion_timestamp != b.deletion_timestamp
+        || a.deletion_grace_period_seconds != b.deletion_grace_period_seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+
+    fn pod(uid: &str) -> Pod {
+        let mut pod = Pod::default();
+        pod.metadata.uid = uid.into();
+        pod
+    }
+
+    fn sorted(mut uids: Vec<PodUid>) -> Vec<String> {
+        uids.sort();
+        uids.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_full_list_tells_of_new_and_of_missing_pods() {
+        let source = Source::default();
+        assert!(!source.listed());
+        let list = |uids: &[&str]| Change::Replaced(uids.iter().map(|uid| Arc::new(pod(uid))).collect());
+        assert_eq!(sorted(source.apply(list(&["a", "b"]))), ["a", "b"]);
+        assert!(source.listed());
+        assert_eq!(sorted(source.apply(list(&["b", "c"]))), ["a", "c"]);
+        assert!(source.get(&"a".into()).is_none());
+        assert_eq!(sorted(source.uids()), ["b", "c"]);
+    }
+
+    #[test]
+    fn our_own_status_writes_wake_nobody() {
+        let source = Source::default();
+        assert_eq!(source.apply(Change::Applied(Arc::new(pod("a")))).len(), 1);
+        let mut told = pod("a");
+        told.status.phase = "Running".into();
+        told.metadata.resource_version = "2".into();
+        assert!(source.apply(Change::Applied(Arc::new(told.clone()))).is_empty());
+        assert_eq!(&*source.get(&"a".into()).unwrap().status.phase, "Running");
+        told.metadata.deletion_timestamp = Some(Timestamp::UNIX_EPOCH);
+        assert_eq!(source.apply(Change::Applied(Arc::new(told.clone()))).len(), 1);
+        assert_eq!(source.apply(Change::Deleted(Arc::new(told.clone()))).len(), 1);
+        assert!(source.apply(Change::Deleted(Arc::new(told))).is_empty());
+    }
+}

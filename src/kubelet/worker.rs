@@ -1,0 +1,289 @@
+//! The worker of each Pod: observe → plan → execute → status, driven by marks.
+//!
+//! A pass is short: it looks, decides, starts jobs and returns. Jobs (pulls, starts, stops, volumes) run beside it and
+//! mark the Pod when they end, so a slow pull holds up neither the status nor the end of the same Pod. All a worker
+//! remembers is in `state` (pure); whatever is lost with the process is read back from the runtime and the API.
+
+mod jobs;
+mod report;
+mod state;
+
+use crate::api::EventType;
+use crate::kubelet::context::Context;
+use crate::kubelet::observe::Observer;
+use crate::kubelet::observed::{Observed, RunState};
+use crate::kubelet::plan::{Input, Intent, Memory, Plan, plan, recall};
+use crate::kubelet::probe::Running;
+use crate::kubelet::source::Source;
+use crate::kubelet::status::{StatusInput, status};
+use crate::model::pod::Pod;
+use crate::model::{Meta, PodUid};
+use crate::task::{Keyed, SayOnce};
+use jiff::Timestamp;
+use report::Reporter;
+use state::{Done, Key, State, choose};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Pause after the runtime did not answer.
+const RUNTIME_RETRY: Duration = Duration::from_secs(2);
+
+/// Where marks go. They are dropped until the first full lists of both sides are in: before that a Pod that one side
+/// lacks may just not have been listed yet.
+#[derive(Default)]
+pub struct Marks {
+    keyed: OnceLock<Keyed<PodUid>>,
+    open: AtomicBool,
+}
+
+impl fmt::Debug for Marks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Marks").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+impl Marks {
+    /// Looks at this Pod soon.
+    pub fn mark(&self, uid: PodUid) {
+        if let Some(keyed) = self.keyed.get().filter(|_| self.open.load(Ordering::Acquire)) {
+            keyed.mark(uid);
+        }
+    }
+
+    /// Lets marks through from now on.
+    pub fn open(&self) {
+        self.open.store(true, Ordering::Release);
+    }
+
+    /// No pass starts any more.
+    pub fn close(&self) {
+        if let Some(keyed) = self.keyed.get() {
+            keyed.close();
+        }
+    }
+}
+
+/// All pod workers.
+pub struct Workers {
+    context: Arc<Context>,
+    observer: Arc<Observer>,
+    source: Arc<Source>,
+    marks: Arc<Marks>,
+    /// Protects which Pods have a worker.
+    slots: Mutex<HashMap<PodUid, Arc<Slot>>>,
+    said: Mutex<SayOnce>,
+}
+
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("pods", &self.uids()).finish_non_exhaustive()
+    }
+}
+
+/// One Pod's worker.
+struct Slot {
+    /// Held for a pass; passes of one Pod never overlap.
+    state: tokio::sync::Mutex<State>,
+    /// Ends of jobs, not yet taken over.
+    done: Mutex<Vec<Done>>,
+    reporter: Arc<Reporter>,
+    /// Held while the Pod's volumes are set up or removed; true once they are removed for good.
+    volumes: tokio::sync::Mutex<bool>,
+}
+
+impl Workers {
+    /// Workers that are run by `marks`.
+    pub fn new(context: Arc<Context>, observer: Arc<Observer>, source: Arc<Source>, marks: Arc<Marks>) -> Arc<Self> {
+        let said = Mutex::new(SayOnce::new(Duration::from_secs(60)));
+        let workers = Arc::new(Self { context, observer, source, marks, slots: Mutex::default(), said });
+        let runner = Arc::downgrade(&workers);
+        let keyed = Keyed::new(move |uid: PodUid| {
+            let runner = runner.upgrade();
+            async move {
+                match runner {
+                    Some(workers) => workers.pass(uid).await,
+                    None => None,
+                }
+            }
+        });
+        drop(workers.marks.keyed.set(keyed));
+        workers
+    }
+
+    /// Pods that have a worker.
+    pub fn uids(&self) -> Vec<PodUid> {
+        self.slots().keys().cloned().collect()
+    }
+
+    fn slots(&self) -> MutexGuard<'_, HashMap<PodUid, Arc<Slot>>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One look at one Pod. Returns when to look again without a mark.
+    async fn pass(self: Arc<Self>, uid: PodUid) -> Option<Instant> {
+        // Before the look at the runtime: what ended until now is visible there, what ends later marks us again.
+        let known = self.slots().get(&uid).cloned();
+        if let Some(slot) = known {
+            let done = std::mem::take(&mut *slot.done.lock().unwrap_or_else(PoisonError::into_inner));
+            slot.state.lock().await.settle(done, self.context.now());
+        }
+        let observed = match self.observer.observe(&uid).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                let text = error.to_string();
+                let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                if said.say(&text, Instant::now()).is_some() {
+                    tracing::warn!(pod.uid = %uid, error = %text, "the runtime does not answer");
+                }
+                return Some(Instant::now() + RUNTIME_RETRY);
+            }
+        };
+        let slot = self.slot(&uid, &observed).await?;
+        let mut state = slot.state.lock().await;
+        let now = self.context.now();
+        state.update(self.source.get(&uid));
+        if state.finished {
+            self.context.probes.forget(&uid);
+            if !state.in_api {
+                self.slots().remove(&uid);
+            }
+            return None;
+        }
+        let wake = self.advance(&slot, &mut state, &observed, now);
+        let pause = wake.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+        // A millisecond more, so that a wait of the plan is really over.
+        pause.map(|pause| Instant::now() + pause + Duration::from_millis(1))
+    }
+
+    /// The Pod's worker; made for a Pod of the API server and for one that only the runtime knows. None for neither.
+    async fn slot(&self, uid: &PodUid, observed: &Observed) -> Option<Arc<Slot>> {
+        if let Some(slot) = self.slots().get(uid) {
+            return Some(slot.clone());
+        }
+        let known = self.source.get(uid);
+        let in_api = known.is_some();
+        let pod = match known {
+            Some(pod) => pod,
+            None if observed.sandboxes.is_empty() && observed.containers.is_empty() => return None,
+            None => Arc::new(self.orphan(uid).await?),
+        };
+        let (key, state) = (pod.metadata.key(), State::new(pod, in_api, self.context.now()));
+        let slot = Arc::new(Slot {
+            state: tokio::sync::Mutex::new(state),
+            done: Mutex::default(),
+            reporter: Reporter::new(self.context.clone(), key, uid.clone()),
+            volumes: tokio::sync::Mutex::new(false),
+        });
+        self.slots().insert(uid.clone(), slot.clone());
+        Some(slot)
+    }
+
+    /// What the runtime still tells about a Pod the API server does not have.
+    async fn orphan(&self, uid: &PodUid) -> Option<Pod> {
+        let sandboxes = self.context.runtime.list_pod_sandboxes(Some(uid)).await.ok()?;
+        let name = sandboxes.into_iter().find_map(|s| s.metadata).unwrap_or_default();
+        tracing::info!(pod.uid = %uid, ns = %name.namespace, name = %name.name, "pod without API object: it is ended");
+        let metadata =
+            Meta { name: name.name.into(), namespace: name.namespace.into(), uid: uid.clone(), ..Meta::default() };
+        Some(Pod { metadata, ..Pod::default() })
+    }
+
+    /// Plans, starts jobs, reports. Returns when to look again.
+    fn advance(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        observed: &Observed,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let intent = state.intent();
+        let pod = state.pod.clone();
+        let probes = self.context.probes.view(&pod.metadata.uid);
+        let memory = state.memory.get_or_insert_with(|| recall(&pod, observed)).clone();
+        let input = Input { pod: &pod, intent: &intent, observed, probes: &probes, memory: &memory, now };
+        // While a sandbox is being made, the runtime shows something between none and one.
+        let plan = if state.jobs.contains_key(&Key::Sandbox) {
+            Plan { memory: memory.clone(), ..Plan::default() }
+        } else {
+            plan(input)
+        };
+        let work = choose(&plan, state, observed, now);
+        state.remember(plan.memory, &work.held);
+        let memory = state.memory.clone().unwrap_or_default();
+        self.announce(&pod, input.memory, &memory);
+        self.set_probes(&pod, observed, now);
+        let new = status(StatusInput {
+            pod: &pod,
+            intent: &intent,
+            observed,
+            probes: &self.context.probes.view(&pod.metadata.uid),
+            memory: &memory,
+            previous: state.computed.as_ref(),
+            host_ips: &self.context.host_ips,
+            runtime: &self.context.runtime_name,
+            now,
+        });
+        state.computed = Some(new.clone());
+        if state.in_api && !forgotten(&pod, observed) {
+            slot.reporter.report(new);
+        }
+        if let Intent::Terminate { .. } = intent {
+            state.jobs.values().for_each(|job| job.cancel.cancel());
+        } else if state.wants_volumes(now) {
+            self.start_volumes(slot, state, now);
+        }
+        self.start_work(slot, state, observed, work);
+        if plan.finished && state.jobs.is_empty() && state.free(&Key::Leftovers, now) {
+            self.start_leftovers(slot, state);
+        }
+        [plan.wake_at, state.cooled(now)].into_iter().flatten().min()
+    }
+
+    /// Events about containers that have to wait, once for each wait.
+    fn announce(&self, pod: &Pod, old: &Memory, new: &Memory) {
+        for (name, wait) in &new.waiting {
+            let before = old.waiting.get(name);
+            if before.is_some_and(|b| b.reason == wait.reason && b.retry_at == wait.retry_at) {
+                continue;
+            }
+            let meta = &pod.metadata;
+            let told = match &*wait.reason {
+                "CrashLoopBackOff" => (EventType::Warning, format!(
+                    "Back-off restarting failed container {name} in pod {}_{}({})",
+                    meta.name, meta.namespace, meta.uid
+                )),
+                "ImagePullBackOff" => (EventType::Normal, wait.message.to_string()),
+                _ => continue,
+            };
+            self.context.tell_container(pod, name, told.0, ("BackOff", told.1));
+        }
+    }
+
+    fn set_probes(&self, pod: &Arc<Pod>, observed: &Observed, now: Timestamp) {
+        let running: Vec<Running> = observed
+            .containers
+            .iter()
+            .filter(|c| c.state == RunState::Running)
+            .map(|c| Running { id: c.id.clone(), name: c.name.clone(), started: c.started.unwrap_or(c.created) })
+            .collect();
+        let ip = if pod.spec.host_network {
+            self.context.host_ips.first().copied()
+        } else {
+            observed.newest_sandbox().and_then(|s| s.ips.first().copied())
+        };
+        self.context.probes.set(pod, &running, ip, now);
+    }
+}
+
+/// A Pod that ended before this agent knew it, and of which the runtime has nothing: what the API server has is all
+/// there is to tell.
+fn forgotten(pod: &Pod, observed: &Observed) -> bool {
+    matches!(&*pod.status.phase, "Succeeded" | "Failed") && observed.containers.is_empty()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! Starts the jobs of a pass. Each one notes how it ended and marks its Pod.
+
+use super::state::{Done, Job, Key, State, Work};
+use super::{Slot, Workers};
+use crate::api::EventType;
+use crate::kubelet::env;
+use crate::kubelet::execute::{self, Start, Stop};
+use crate::kubelet::observed::Observed;
+use crate::kubelet::plan::Action;
+use crate::kubelet::volume::Paths;
+use crate::model::PodUid;
+use crate::model::pod::{Pod, ResourceFieldRef};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::{Arc, PoisonError};
+use tokio_util::sync::CancellationToken;
+
+impl Workers {
+    /// Runs one job; `end` is what it leaves behind.
+    fn spawn(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        key: Key,
+        job: impl Future<Output = Done> + Send + 'static,
+    ) {
+        state.jobs.entry(key).or_insert_with(|| Job { cancel: CancellationToken::new(), deadline: None });
+        let (slot, marks, uid) = (slot.clone(), self.marks.clone(), state.pod.metadata.uid.clone());
+        tokio::spawn(async move {
+            let done = job.await;
+            slot.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+            marks.mark(uid);
+        });
+    }
+
+    /// Starts what was chosen of a plan.
+    pub(super) fn start_work(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, observed: &Observed, work: Work) {
+        for stop in work.stops {
+            self.start_stop(slot, state, stop);
+        }
+        match work.sandbox {
+            Some(attempt) => self.start_sandbox(slot, state, observed, (work.clean_up, attempt)),
+            None if work.clean_up.is_empty() => {}
+            None => {
+                let (context, pod, observed, steps) =
+                    (self.context.clone(), state.pod.clone(), observed.clone(), work.clean_up);
+                self.spawn(slot, state, Key::CleanUp, async move {
+                    Done::Plain(Key::CleanUp, execute::clean_up(&context, &pod, &observed, &steps).await)
+                });
+            }
+        }
+        for start in work.starts {
+            self.start_start(slot, state, observed, start);
+        }
+    }
+
+    fn start_stop(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, action: Action) {
+        let Action::StopContainer { id, name, grace_seconds, message } = action else { return };
+        let key = Key::Stop(id.clone());
+        let deadline = Some(self.context.now() + SignedDuration::from_secs(grace_seconds));
+        state.jobs.insert(key.clone(), Job { cancel: CancellationToken::new(), deadline });
+        let (context, pod) = (self.context.clone(), state.pod.clone());
+        let stop = Stop { id, name, grace_seconds, message };
+        self.spawn(slot, state, key.clone(), async move {
+            Done::Plain(key, execute::stop_container(&context, &pod, &stop).await)
+        });
+    }
+
+    fn start_sandbox(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        observed: &Observed,
+        (steps, attempt): (Vec<Action>, u32),
+    ) {
+        let (context, pod, seen) = (self.context.clone(), state.pod.clone(), state.seen);
+        let observed = observed.clone();
+        if steps.iter().any(|step| matches!(step, Action::StopSandbox { .. })) {
+            let text = "Pod sandbox changed, it will be killed and re-created.".to_owned();
+            context.tell(&pod, EventType::Normal, "SandboxChanged", text);
+        }
+        self.spawn(slot, state, Key::Sandbox, async move {
+            let made = async {
+                execute::clean_up(&context, &pod, &observed, &steps).await?;
+                execute::create_sandbox(&context, &pod, attempt, seen).await
+            };
+            Done::Plain(Key::Sandbox, made.await)
+        });
+    }
+
+    fn start_start(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, observed: &Observed, action: Action) {
+        let Action::StartContainer { name, attempt, sandbox, .. } = action else { return };
+        let place = observed.sandboxes.iter().find(|s| s.id == sandbox);
+        let start = Start {
+            pod: state.pod.clone(),
+            name: name.clone(),
+            attempt,
+            sandbox,
+            sandbox_attempt: place.map_or(0, |s| s.attempt),
+            ips: place.map(|s| s.ips.clone()).unwrap_or_default(),
+            volumes: state.volumes.paths.clone().unwrap_or_default(),
+            seen: state.seen,
+        };
+        let (context, cancel) = (self.context.clone(), CancellationToken::new());
+        let key = Key::Start(name.clone());
+        state.jobs.insert(key.clone(), Job { cancel: cancel.clone(), deadline: None });
+        self.spawn(slot, state, key, async move {
+            Done::Start(name, execute::start_container(&context, &start, &cancel).await)
+        });
+    }
+
+    /// Sets the volumes up, or brings them up to date with the Pod.
+    pub(super) fn start_volumes(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, now: Timestamp) {
+        state.volumes.with = Some(state.pod.metadata.clone());
+        let (workers, place, pod) = (self.clone(), slot.clone(), state.pod.clone());
+        self.spawn(slot, state, Key::Volumes, async move {
+            Done::Volumes(workers.prepare(&place, &pod, now).await)
+        });
+    }
+
+    /// Sets up volumes unless they are removed for good; tells of those that fail.
+    async fn prepare(&self, slot: &Slot, pod: &Pod, now: Timestamp) -> Option<Paths> {
+        let removed = slot.volumes.lock().await;
+        if *removed {
+            return None;
+        }
+        let context = &self.context;
+        let resource = |field: &ResourceFieldRef| env::resource_field(pod, None, field, &context.allocatable);
+        match context.volumes.prepare(pod, now, &resource).await {
+            Ok(paths) => Some(paths),
+            Err(errors) => {
+                for error in errors {
+                    context.tell(pod, EventType::Warning, "FailedMount", error.to_string());
+                }
+                None
+            }
+        }
+    }
+
+    /// Follows changed ConfigMaps and Secrets and renews tokens of one running Pod.
+    pub async fn refresh_volumes(&self, uid: &PodUid) {
+        let Some(slot) = self.slots().get(uid).cloned() else { return };
+        let pod = {
+            let state = slot.state.lock().await;
+            let ended = state.memory.as_ref().is_some_and(|memory| memory.ended);
+            let changes = state.pod.spec.volumes.iter().any(|v| v.config_map.is_some() || v.secret.is_some() || v.projected.is_some());
+            if ended || !changes || !state.in_api || state.volumes.paths.is_none() {
+                return;
+            }
+            state.pod.clone()
+        };
+        self.prepare(&slot, &pod, self.context.now()).await;
+    }
+
+    /// Nothing of the Pod runs any more: remove what it left, tell its last status, and let its API object go.
+    pub(super) fn start_leftovers(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State) {
+        let (context, place, pod, in_api) = (self.context.clone(), slot.clone(), state.pod.clone(), state.in_api);
+        self.spawn(slot, state, Key::Leftovers, async move {
+            let gone = async {
+                *place.volumes.lock().await = true;
+                execute::remove_leftovers(&context, &pod).await?;
+                if in_api {
+                    place.reporter.flush().await;
+                    let meta = &pod.metadata;
+                    context.pods.delete_now(&meta.key(), &meta.uid).await.map_err(|e| e.to_string())?;
+                }
+                tracing::info!(pod.uid = %pod.metadata.uid, ns = %pod.metadata.namespace, name = %pod.metadata.name, "pod is gone");
+                Ok(())
+            };
+            let gone = gone.await;
+            if let Err(problem) = &gone {
+                tracing::warn!(pod.uid = %pod.metadata.uid, problem, "something of the pod is left, trying again");
+            }
+            Done::Plain(Key::Leftovers, gone)
+        });
+    }
+}

@@ -1,0 +1,97 @@
+//! Tells the API server a Pod's status: the latest one wins, at most one patch is under way, failures are retried.
+
+use crate::kubelet::context::Context;
+use crate::kubelet::status;
+use crate::model::{NamespacedName, PodUid};
+use crate::task::{Backoff, SayOnce};
+use k8s_openapi::api::core::v1::PodStatus;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// The status of one Pod on its way to the API server.
+pub(super) struct Reporter {
+    context: Arc<Context>,
+    key: NamespacedName,
+    uid: PodUid,
+    /// Protects the statuses; never held over a call.
+    state: Mutex<State>,
+    busy: watch::Sender<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    told: Option<PodStatus>,
+    wanted: Option<PodStatus>,
+    /// The API server no longer has this Pod; nothing more is told.
+    gone: bool,
+}
+
+impl Reporter {
+    pub(super) fn new(context: Arc<Context>, key: NamespacedName, uid: PodUid) -> Arc<Self> {
+        Arc::new(Self { context, key, uid, state: Mutex::default(), busy: watch::Sender::new(false) })
+    }
+
+    /// Sees to it that this status, or a later one, is told.
+    pub(super) fn report(self: &Arc<Self>, status: PodStatus) {
+        let mut state = self.lock();
+        if state.gone || state.told.as_ref() == Some(&status) && state.wanted.is_none() {
+            return;
+        }
+        state.wanted = Some(status);
+        // Under the lock, as the end of `work`: a wish never finds a worker that has just decided to stop.
+        if !self.busy.send_replace(true) {
+            tokio::spawn(self.clone().work());
+        }
+    }
+
+    /// Waits until all that was reported is told, or the Pod is gone.
+    pub(super) async fn flush(&self) {
+        // The sender is our own: it cannot be gone.
+        drop(self.busy.subscribe().wait_for(|busy| !busy).await);
+    }
+
+    async fn work(self: Arc<Self>) {
+        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
+        let mut said = SayOnce::new(Duration::from_secs(60));
+        while let Some((told, wanted)) = self.next() {
+            let Some(patch) = status::patch(told.as_ref(), &wanted) else {
+                self.lock().told = Some(wanted);
+                continue;
+            };
+            match self.context.pods.patch_status(&self.key, &self.uid, &patch).await {
+                Ok(()) => {
+                    backoff.reset();
+                    self.lock().told = Some(wanted);
+                }
+                Err(error) if error.is_not_found() || error.is_conflict() => {
+                    tracing::debug!(pod.uid = %self.uid, %error, "the pod is gone from the API server");
+                    self.lock().gone = true;
+                }
+                Err(error) => {
+                    let text = error.to_string();
+                    if said.say(&text, Instant::now()).is_some() {
+                        tracing::warn!(pod.uid = %self.uid, ns = %self.key.namespace, name = %self.key.name, error = %text, "status not told");
+                    }
+                    self.lock().wanted.get_or_insert(wanted);
+                    tokio::time::sleep(backoff.fail()).await;
+                }
+            }
+        }
+    }
+
+    /// What to tell next; without anything the work ends.
+    fn next(&self) -> Option<(Option<PodStatus>, PodStatus)> {
+        let mut state = self.lock();
+        let wanted = if state.gone { None } else { state.wanted.take() };
+        if wanted.is_none() {
+            self.busy.send_replace(false);
+        }
+        Some((state.told.clone(), wanted?))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

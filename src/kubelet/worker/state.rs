@@ -1,0 +1,289 @@
+//! PURE. What the worker of one Pod remembers between two passes, and what it makes of finished jobs.
+//!
+//! A plan knows only what the runtime shows; jobs under way are not visible there yet. So what a plan says about a
+//! container whose start is under way is not done a second time, and its memory of that container is not taken over.
+
+use crate::kubelet::execute::StartError;
+use crate::kubelet::observed::Observed;
+use crate::kubelet::plan::{Action, Intent, Memory, Plan, note_failure, note_sandbox_failure};
+use crate::kubelet::volume::Paths;
+use crate::model::pod::Pod;
+use crate::model::{ContainerId, Meta};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::PodStatus;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// A piece of work of one Pod; there is at most one of each key at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// Clean up and create the next sandbox.
+    Sandbox,
+    /// Stop sandboxes, remove containers and sandboxes.
+    CleanUp,
+    /// Start a container.
+    Start(Box<str>),
+    /// Stop a container.
+    Stop(ContainerId),
+    /// Set up volumes.
+    Volumes,
+    /// Remove what is left of a Pod that has ended, and its API object.
+    Leftovers,
+}
+
+/// How a piece of work ended.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// Work that only succeeds or fails.
+    Plain(Key, Result<(), String>),
+    /// A container start; `false` when it was cancelled.
+    Start(Box<str>, Result<bool, StartError>),
+    /// Volumes; `None` when one failed.
+    Volumes(Option<Paths>),
+}
+
+/// A job under way.
+#[derive(Debug)]
+pub(super) struct Job {
+    /// Asks it to give up where that loses nothing.
+    pub(super) cancel: CancellationToken,
+    /// For a stop: when the container is killed.
+    pub(super) deadline: Option<Timestamp>,
+}
+
+/// After a failure: nothing of this key before that time.
+#[derive(Clone, Copy, Debug)]
+struct Cooldown {
+    failures: u32,
+    until: Timestamp,
+}
+
+/// The volumes of a Pod.
+#[derive(Debug, Default)]
+pub(super) struct VolumeState {
+    /// Where they are, once all are set up.
+    pub(super) paths: Option<Paths>,
+    /// Labels and annotations they were last set up with.
+    pub(super) with: Option<Meta>,
+}
+
+/// What the worker of one Pod remembers.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) pod: Arc<Pod>,
+    /// The API server has the Pod.
+    pub(super) in_api: bool,
+    /// When this agent first saw the Pod.
+    pub(super) seen: Timestamp,
+    /// `None` before the first look at the runtime.
+    pub(super) memory: Option<Memory>,
+    /// The status computed last.
+    pub(super) computed: Option<PodStatus>,
+    pub(super) volumes: VolumeState,
+    pub(super) jobs: HashMap<Key, Job>,
+    cooldowns: HashMap<Key, Cooldown>,
+    /// Set once, never taken back.
+    terminating: bool,
+    /// Everything is gone; the API server's confirmation is all that is waited for.
+    pub(super) finished: bool,
+}
+
+impl State {
+    pub(super) fn new(pod: Arc<Pod>, in_api: bool, now: Timestamp) -> Self {
+        Self {
+            pod,
+            in_api,
+            seen: now,
+            memory: None,
+            computed: None,
+            volumes: VolumeState::default(),
+            jobs: HashMap::new(),
+            cooldowns: HashMap::new(),
+            terminating: false,
+            finished: false,
+        }
+    }
+
+    /// Takes over what the API server has now; `None`: it has the Pod no more.
+    pub(super) fn update(&mut self, pod: Option<Arc<Pod>>) {
+        self.in_api = pod.is_some();
+        if let Some(pod) = pod {
+            self.pod = pod;
+        }
+    }
+
+    /// What should become of the Pod. Once it is to go, it goes.
+    pub(super) fn intent(&mut self) -> Intent {
+        let meta = &self.pod.metadata;
+        self.terminating |= !self.in_api || meta.deletion_timestamp.is_some();
+        if !self.terminating {
+            return Intent::Run;
+        }
+        let grace = meta.deletion_grace_period_seconds;
+        Intent::Terminate { grace_seconds: grace.unwrap_or(self.pod.spec.termination_grace_period_seconds) }
+    }
+
+    /// Takes over how jobs ended.
+    pub(super) fn settle(&mut self, done: Vec<Done>, now: Timestamp) {
+        for done in done {
+            match done {
+                Done::Plain(key, result) => self.settle_plain(key, result, now),
+                Done::Start(name, result) => {
+                    self.jobs.remove(&Key::Start(name.clone()));
+                    let memory = self.memory.get_or_insert_default();
+                    match result {
+                        Ok(true) => drop(memory.waiting.remove(&name)),
+                        Ok(false) => {}
+                        Err(error) => note_failure(memory, &name, error.reason, &error.message, now),
+                    }
+                }
+                Done::Volumes(paths) => {
+                    self.jobs.remove(&Key::Volumes);
+                    match paths {
+                        Some(paths) => {
+                            self.cooldowns.remove(&Key::Volumes);
+                            self.volumes.paths = Some(paths);
+                        }
+                        None => self.cool(Key::Volumes, now),
+                    }
+                }
+            }
+        }
+    }
+
+    fn settle_plain(&mut self, key: Key, result: Result<(), String>, now: Timestamp) {
+        self.jobs.remove(&key);
+        match (key, result) {
+            (Key::Sandbox, Err(message)) => {
+                note_sandbox_failure(self.memory.get_or_insert_default(), &message, now);
+            }
+            (Key::Leftovers, Ok(())) => self.finished = true,
+            (key, Ok(())) => drop(self.cooldowns.remove(&key)),
+            (key, Err(_)) => self.cool(key, now),
+        }
+    }
+
+    /// 1, 2, 4, 8 and then 10 s.
+    fn cool(&mut self, key: Key, now: Timestamp) {
+        let failures = self.cooldowns.get(&key).map_or(0, |c| c.failures).saturating_add(1);
+        let seconds = (1_i64 << failures.saturating_sub(1).min(4)).min(10);
+        self.cooldowns.insert(key, Cooldown { failures, until: now + SignedDuration::from_secs(seconds) });
+    }
+
+    /// Nothing of this key is under way or has to wait.
+    pub(super) fn free(&self, key: &Key, now: Timestamp) -> bool {
+        !self.jobs.contains_key(key) && self.cooldowns.get(key).is_none_or(|c| c.until <= now)
+    }
+
+    /// When the next pause after a failure is over.
+    pub(super) fn cooled(&self, now: Timestamp) -> Option<Timestamp> {
+        self.cooldowns.values().map(|c| c.until).filter(|until| *until > now).min()
+    }
+
+    /// A container start is under way.
+    pub(super) fn starting(&self) -> bool {
+        self.jobs.keys().any(|key| matches!(key, Key::Start(_)))
+    }
+
+    /// The volumes have to be set up, for the first time or because a label they may show has changed.
+    pub(super) fn wants_volumes(&self, now: Timestamp) -> bool {
+        let meta = &self.pod.metadata;
+        let current = self.volumes.with.as_ref().is_some_and(|with| {
+            with.labels == meta.labels && with.annotations == meta.annotations
+        });
+        let ended = self.memory.as_ref().is_some_and(|memory| memory.ended);
+        !ended && (self.volumes.paths.is_none() || !current) && self.free(&Key::Volumes, now)
+    }
+
+    /// Takes over a plan's memory, but for the containers whose step is not done now (`held`).
+    pub(super) fn remember(&mut self, mut new: Memory, held: &BTreeSet<Box<str>>) {
+        let old = self.memory.take().unwrap_or_default();
+        for name in held {
+            restore(&mut new.waiting, &old.waiting, name);
+            restore(&mut new.backoff, &old.backoff, name);
+            if old.replacing.contains(name) {
+                new.replacing.insert(name.clone());
+            }
+        }
+        self.memory = Some(new);
+    }
+}
+
+fn restore<V: Clone>(
+    new: &mut std::collections::BTreeMap<Box<str>, V>,
+    old: &std::collections::BTreeMap<Box<str>, V>,
+    name: &str,
+) {
+    match old.get(name) {
+        Some(value) => drop(new.insert(name.into(), value.clone())),
+        None => drop(new.remove(name)),
+    }
+}
+
+/// The steps of a plan that are done now, sorted into the waves they are done in.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    /// `StopContainer`s.
+    pub(super) stops: Vec<Action>,
+    /// Stops of sandboxes and removals, in order.
+    pub(super) clean_up: Vec<Action>,
+    /// Attempt number of the sandbox to create after that.
+    pub(super) sandbox: Option<u32>,
+    /// `StartContainer`s.
+    pub(super) starts: Vec<Action>,
+    /// Containers whose step has to wait for a job or for volumes.
+    pub(super) held: BTreeSet<Box<str>>,
+}
+
+/// Chooses what to do of a plan, given what is under way.
+pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Timestamp) -> Work {
+    let mut work = Work::default();
+    work.held.extend(state.jobs.keys().filter_map(|key| match key {
+        Key::Start(name) => Some(name.clone()),
+        _ => None,
+    }));
+    let name_of = |id: &ContainerId| observed.containers.iter().find(|c| c.id == *id).map(|c| &c.name);
+    let stopping = |name: &str| {
+        state.jobs.keys().any(|key| matches!(key, Key::Stop(id) if name_of(id).is_some_and(|n| **n == *name)))
+    };
+    // A Pod that goes is cleaned up when nothing of it is being started any more.
+    let settled = !(state.terminating && state.starting());
+    let may_clean = settled && state.free(&Key::CleanUp, now) && state.free(&Key::Sandbox, now);
+    for action in &plan.actions {
+        match action {
+            Action::StopContainer { id, grace_seconds, .. } => {
+                if may_stop(state, id, now + SignedDuration::from_secs(*grace_seconds), now) {
+                    work.stops.push(action.clone());
+                }
+            }
+            Action::RemoveContainer { id } if name_of(id).is_some_and(|name| work.held.contains(name)) => {}
+            Action::StopSandbox { .. } | Action::RemoveContainer { .. } | Action::RemoveSandbox { .. } => {
+                if may_clean {
+                    work.clean_up.push(action.clone());
+                }
+            }
+            Action::CreateSandbox { attempt } => work.sandbox = may_clean.then_some(*attempt),
+            Action::StartContainer { name, .. } => {
+                if work.held.contains(name) || stopping(name) || state.volumes.paths.is_none() {
+                    work.held.insert(name.clone());
+                } else {
+                    work.starts.push(action.clone());
+                }
+            }
+        }
+    }
+    work
+}
+
+/// A stop under way is joined by another one only when that ends clearly sooner (`kubectl delete --now`).
+fn may_stop(state: &State, id: &ContainerId, deadline: Timestamp, now: Timestamp) -> bool {
+    let key = Key::Stop(id.clone());
+    match state.jobs.get(&key).and_then(|job| job.deadline) {
+        Some(running) => deadline + SignedDuration::from_secs(1) < running,
+        None => state.free(&key, now),
+    }
+}
+
+#[cfg(test)]
+mod tests;
