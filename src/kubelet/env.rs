@@ -121,9 +121,9 @@ pub fn references(pod: &Pod) -> Vec<Reference> {
 
 /// The ConfigMaps and Secrets that the environment of one container needs.
 pub fn container_references(container: &Container) -> Vec<Reference> {
-    let reference = |kind, name: &Box<str>| Reference {
+    let reference = |kind, name: &str| Reference {
         kind,
-        name: name.clone(),
+        name: name.into(),
     };
     let mut found = Vec::new();
     for from in &container.env_from {

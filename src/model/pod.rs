@@ -992,3 +992,6 @@ impl Pod {
             .find(|c| &*c.name == name)
     }
 }
+
+#[cfg(test)]
+mod tests;

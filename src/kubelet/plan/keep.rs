@@ -1,6 +1,6 @@
 //! PURE. One container of a Pod that should run: clear the way, check what runs, start what does not.
 
-use super::memory::{age_pull_error, alive, crash_wait, go_duration, grow};
+use super::memory::{age_pull_error, crash_wait, go_duration, grow};
 use super::run::{Pass, Progress};
 use super::stop::stop_with;
 use super::{Action, Input, Waiting, should_restart};

@@ -140,15 +140,17 @@ fn compact_json(value: &impl serde::Serialize) -> String {
 
 fn prune(json: &mut serde_json::Value) {
     use serde_json::Value;
+    let unset = |v: &Value| match v {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    };
     match json {
         Value::Object(map) => {
             map.values_mut().for_each(prune);
-            map.retain(|_, v| {
-                !(v.is_null()
-                    || *v == Value::from("")
-                    || *v == Value::from(0)
-                    || *v == Value::Array(Vec::new()))
-            });
+            map.retain(|_, v| !unset(v));
         }
         Value::Array(list) => list.iter_mut().for_each(prune),
         _ => {}
