@@ -11,12 +11,12 @@ use serde_json::{Value, json};
 use crate::support::{Case, LIMIT, Lab, address, echo_container, pod};
 
 /// Two pods of one node see each other under their own addresses.
-pub fn same_node(lab: &Lab) -> Result<()> {
+pub(crate) fn same_node(lab: &Lab) -> Result<()> {
     sees_the_pods_address(lab, "same-node", 0, 0)
 }
 
 /// Two pods of different nodes see each other under their own addresses: no NAT between them.
-pub fn cross_node(lab: &Lab) -> Result<()> {
+pub(crate) fn cross_node(lab: &Lab) -> Result<()> {
     sees_the_pods_address(lab, "cross-node", 0, 1)?;
     sees_the_pods_address(lab, "cross-node-back", 1, 0)
 }
@@ -27,14 +27,18 @@ fn sees_the_pods_address(lab: &Lab, name: &str, from: usize, to: usize) -> Resul
     let client = lab.tool(from)?;
     let page = lab.curl(client, &format!("http://{}:8000/", address(&server)))?;
     ensure!(page.contains("pod: server\n"), "{page}");
-    ensure!(page.contains(&format!("from: {}\n", address(client))), "the client is {}, but: {page}", address(client));
+    ensure!(
+        page.contains(&format!("from: {}\n", address(client))),
+        "the client is {}, but: {page}",
+        address(client)
+    );
     Ok(())
 }
 
 /// A pod reaches its own node and the other one.
-pub fn pod_to_node(lab: &Lab) -> Result<()> {
-    for (number, node) in lab.nodes().into_iter().enumerate() {
-        let port = Port::open(node.machine, net::node_address(number + 1))?;
+pub(crate) fn pod_to_node(lab: &Lab) -> Result<()> {
+    for (number, node) in lab.nodes().iter().enumerate() {
+        let port = Port::open(node.machine(), net::node_address(number + 1))?;
         for tool in 0..lab.nodes().len() {
             port.called_by(lab, lab.tool(tool)?)?;
         }
@@ -43,23 +47,33 @@ pub fn pod_to_node(lab: &Lab) -> Result<()> {
 }
 
 /// A pod reaches the API server by its Service, with the credentials and the CA it was given.
-pub fn pod_to_api_server(lab: &Lab) -> Result<()> {
+pub(crate) fn pod_to_api_server(lab: &Lab) -> Result<()> {
     let tool = lab.tool(1)?;
     let script = r#"d=/var/run/secrets/kubernetes.io/serviceaccount
         curl -sS -m 10 --cacert $d/ca.crt -H "Authorization: Bearer $(cat $d/token)" "$1""#;
     let ask = |url: &str| lab.exec(tool, &["sh", "-c", script, "sh", url]);
     let version: Value = serde_json::from_str(&ask("https://10.96.0.1/version")?)?;
-    ensure!(version["gitVersion"].as_str().is_some_and(|text| text.starts_with("v1.")), "{version}");
-    let refused: Value =
-        serde_json::from_str(&ask(&format!("https://kubernetes.default.svc/api/v1/namespaces/{}/pods", lab.tools_ns()))?)?;
+    ensure!(
+        version["gitVersion"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("v1.")),
+        "{version}"
+    );
+    let refused: Value = serde_json::from_str(&ask(&format!(
+        "https://kubernetes.default.svc/api/v1/namespaces/{}/pods",
+        lab.tools_ns()
+    ))?)?;
     let message = refused["message"].as_str().unwrap_or_default();
     let identity = format!("system:serviceaccount:{}:default", lab.tools_ns());
-    ensure!(refused["code"] == 403 && message.contains(&identity), "not refused as {identity}: {refused}");
+    ensure!(
+        refused["code"] == 403 && message.contains(&identity),
+        "not refused as {identity}: {refused}"
+    );
     Ok(())
 }
 
 /// Outside the pod network a pod is seen under its node's address.
-pub fn outside_sees_the_node(lab: &Lab) -> Result<()> {
+pub(crate) fn outside_sees_the_node(lab: &Lab) -> Result<()> {
     for number in 0..lab.nodes().len() {
         let port = Port::open(lab.outside(), net::OUTSIDE)?;
         let seen = port.called_by(lab, lab.tool(number)?)?;
@@ -70,7 +84,7 @@ pub fn outside_sees_the_node(lab: &Lab) -> Result<()> {
 }
 
 /// Containers of one pod share localhost.
-pub fn localhost_is_shared(lab: &Lab) -> Result<()> {
+pub(crate) fn localhost_is_shared(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "localhost")?;
     let client = json!({
         "name": "client", "image": rustlet_lab::images::BUSYBOX,
@@ -79,7 +93,11 @@ pub fn localhost_is_shared(lab: &Lab) -> Result<()> {
     let pod = case.run(pod("two", None, json!([echo_container(), client])))?;
     eventually("the echo server's answer over localhost", LIMIT, || {
         let log = case.logs(&pod, "client")?;
-        Ok(if log.contains("from: 127.0.0.1\n") { Seen::Yes(()) } else { Seen::No(log) })
+        Ok(if log.contains("from: 127.0.0.1\n") {
+            Seen::Yes(())
+        } else {
+            Seen::No(log)
+        })
     })
 }
 
@@ -101,10 +119,17 @@ impl Port {
     fn called_by(&self, lab: &Lab, tool: &Value) -> Result<IpAddr> {
         let port = self.listener.local_addr()?.port();
         let outcome = lab.connect(tool, &self.host.to_string(), port)?;
-        ensure!(outcome == "connected", "{} to {}:{port}: {outcome}", address(tool), self.host);
-        eventually("the connection at the other end", LIMIT, || match self.listener.accept() {
-            Ok((_, peer)) => Ok(Seen::Yes(peer.ip())),
-            Err(error) => Ok(Seen::No(error.to_string())),
+        ensure!(
+            outcome == "connected",
+            "{} to {}:{port}: {outcome}",
+            address(tool),
+            self.host
+        );
+        eventually("the connection at the other end", LIMIT, || {
+            match self.listener.accept() {
+                Ok((_, peer)) => Ok(Seen::Yes(peer.ip())),
+                Err(error) => Ok(Seen::No(error.to_string())),
+            }
         })
     }
 }

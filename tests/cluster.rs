@@ -1,0 +1,112 @@
+//! The whole thing on a real cluster: etcd, API server, controllers, scheduler, CoreDNS, containerd, runc, two nodes.
+//!
+//! One cluster serves the run; it comes up when the first selected case needs it and goes down however the run ends.
+//! Cases have namespaces of their own and run four at a time, since most of them wait; those that restart agents run
+//! alone after the others, and the last one deletes everything and looks for what is left.
+//!
+//! - `cargo test --test cluster -- pod_network` runs the matching cases.
+//! - `RUSTLET_LAB_AGENT=upstream` runs kubelet, kube-proxy and upstream's CNI plugins instead of rustlet: what passes
+//!   there and fails here is ours, what fails there is the test's.
+
+#[path = "cluster/agent.rs"]
+mod agent;
+#[path = "cluster/bad_input.rs"]
+mod bad_input;
+#[path = "cluster/last.rs"]
+mod last;
+#[path = "cluster/pod_network.rs"]
+mod pod_network;
+#[path = "cluster/pods.rs"]
+mod pods;
+#[path = "cluster/services.rs"]
+mod services;
+#[path = "cluster/support.rs"]
+mod support;
+#[path = "cluster/walkthrough.rs"]
+mod walkthrough;
+
+use std::process::ExitCode;
+
+use libtest_mimic::{Arguments, Trial};
+use support::Lab;
+
+type Case = (&'static str, fn(&Lab) -> anyhow::Result<()>);
+
+/// Independent of each other.
+const TOGETHER: &[Case] = &[
+    ("walkthrough::story_a", walkthrough::story_a),
+    ("walkthrough::story_d", walkthrough::story_d),
+    ("pods::crash_loop", pods::crash_loop),
+    ("bad_input::image", bad_input::image),
+    ("pod_network::same_node", pod_network::same_node),
+    ("pod_network::cross_node", pod_network::cross_node),
+    ("pod_network::pod_to_node", pod_network::pod_to_node),
+    ("pod_network::pod_to_api_server", pod_network::pod_to_api_server),
+    (
+        "pod_network::outside_sees_the_node",
+        pod_network::outside_sees_the_node,
+    ),
+    (
+        "pod_network::localhost_is_shared",
+        pod_network::localhost_is_shared,
+    ),
+    ("services::dns", services::dns),
+    ("services::udp", services::udp),
+    ("services::node_port", services::node_port),
+    ("services::client_ip_affinity", services::client_ip_affinity),
+    ("services::no_endpoints_refuse", services::no_endpoints_refuse),
+    ("services::unknown_target_port", services::unknown_target_port),
+    ("services::hairpin", services::hairpin),
+    ("pods::readiness_probe", pods::readiness_probe),
+    ("pods::liveness_probe", pods::liveness_probe),
+    ("pods::graceful_deletion", pods::graceful_deletion),
+    ("pods::restart_policy", pods::restart_policy),
+    ("pods::init_containers", pods::init_containers),
+    ("pods::inside", pods::inside),
+    ("pods::events", pods::events),
+    ("bad_input::command", bad_input::command),
+    (
+        "bad_input::volume_of_missing_config_map",
+        bad_input::volume_of_missing_config_map,
+    ),
+    ("bad_input::ipam_garbage", bad_input::ipam_garbage),
+    ("bad_input::kubeconfig", bad_input::kubeconfig),
+    ("bad_input::unknown_flag", bad_input::unknown_flag),
+    ("bad_input::cni_stdin", bad_input::cni_stdin),
+];
+
+/// Disturb others, or look at whole nodes: one at a time, in this order.
+const ALONE: &[Case] = &[
+    ("agent::restart", agent::restart),
+    ("agent::killed_in_a_rollout", agent::killed_in_a_rollout),
+    ("last::nothing_left", last::nothing_left),
+];
+
+/// Most cases wait for the cluster most of the time.
+const AT_ONCE: usize = 4;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    let at_once = arguments.test_threads.unwrap_or(AT_ONCE);
+    let mut failed = false;
+    for (cases, threads) in [(TOGETHER, at_once), (ALONE, 1)] {
+        arguments.test_threads = Some(threads);
+        let trials = cases.iter().map(|&(name, case)| trial(name, case)).collect();
+        failed |= libtest_mimic::run(&arguments, trials).has_failed();
+    }
+    let left = support::down(failed);
+    left.iter()
+        .for_each(|what| eprintln!("left over after the tear-down: {what}"));
+    if failed || !left.is_empty() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn trial(name: &str, case: fn(&Lab) -> anyhow::Result<()>) -> Trial {
+    Trial::test(name, move || {
+        let lab = support::lab().map_err(|error| format!("{error:#}"))?;
+        case(&lab).map_err(|error| format!("{error:#}").into())
+    })
+}

@@ -1,0 +1,193 @@
+//! The agent comes and goes; pods do not notice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use nix::sys::signal::Signal;
+use rustlet_lab::kube::{self, Seen, describe_pods, eventually, throughout};
+use rustlet_lab::node::Node;
+use serde_json::{Value, json};
+
+use crate::support::{Case, LIMIT, Lab, echo_container, pod, restarts, status};
+
+/// Restarting the agent of every node restarts no container, and pods made afterwards work.
+pub(crate) fn restart(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "agent-restart")?;
+    for number in 0..lab.nodes().len() {
+        let mut container = echo_container();
+        container["livenessProbe"] = json!({"httpGet": {"path": "/live", "port": 8000}, "periodSeconds": 1});
+        case.run(pod(
+            &format!("steady-{number}"),
+            Some(lab.node_name(number)),
+            json!([container]),
+        ))?;
+    }
+    let known = identities(lab)?;
+    for node in lab.nodes() {
+        let before = node.agent_pid();
+        node.kill_agent(Signal::SIGTERM)?;
+        node.start_agent()?;
+        ensure!(node.agent_pid() != before, "it is another process");
+        back(lab, node)?;
+    }
+    // The new agents work, so they have looked at what they found and decided.
+    for number in 0..lab.nodes().len() {
+        let fresh = case.run(pod(
+            &format!("fresh-{number}"),
+            Some(lab.node_name(number)),
+            json!([echo_container()]),
+        ))?;
+        ensure!(restarts(&fresh) == 0, "{}", kube::describe_pod(&fresh));
+    }
+    throughout(
+        "the same containers, none restarted",
+        Duration::from_secs(5),
+        || {
+            let now = identities(lab)?;
+            let changed: Vec<_> = known
+                .iter()
+                .filter(|(pod, id)| now.get(*pod) != Some(*id))
+                .collect();
+            Ok(if changed.is_empty() {
+                Seen::Yes(())
+            } else {
+                Seen::No(format!("{changed:?} became {now:?}"))
+            })
+        },
+    )
+}
+
+/// SIGKILL in the middle of a rollout: the rollout completes, and nothing of it is left twice.
+pub(crate) fn killed_in_a_rollout(lab: &Lab) -> Result<()> {
+    let before: Vec<_> = lab.nodes().iter().map(Node::residue).collect::<Result<_>>()?;
+    let case = Case::new(lab, "rollout")?;
+    let deployment = json!({
+        "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 6,
+            "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"terminationGracePeriodSeconds": 1, "containers": [echo_container()]},
+            },
+        },
+    });
+    case.create("deployments", &deployment)?;
+    case.ready("app=web", 6)?;
+    let path = case.path("deployments", "web");
+    let again = json!({"spec": {"template": {"metadata": {"annotations": {"try": "2"}}}}});
+    lab.kube.merge(&path, &again)?;
+    eventually("the rollout under way", LIMIT, || {
+        let updated = lab.kube.get(&path)?["status"]["updatedReplicas"]
+            .as_u64()
+            .unwrap_or(0);
+        Ok(if updated >= 2 {
+            Seen::Yes(())
+        } else {
+            Seen::No(format!("{updated} updated"))
+        })
+    })?;
+    let node = &lab.nodes()[0];
+    node.kill_agent(Signal::SIGKILL)?;
+    node.start_agent()?;
+    eventually("the rollout complete", LIMIT, || {
+        let status = lab.kube.get(&path)?["status"].clone();
+        let all = [
+            "replicas",
+            "updatedReplicas",
+            "readyReplicas",
+            "availableReplicas",
+        ]
+        .iter()
+        .all(|key| status[key] == 6);
+        let observed = status["observedGeneration"].as_u64() >= Some(2);
+        Ok(if all && observed {
+            Seen::Yes(())
+        } else {
+            Seen::No(status.to_string())
+        })
+    })?;
+    let pods = case.ready("app=web", 6)?;
+    for (node, before) in lab.nodes().iter().zip(&before) {
+        let here = pods
+            .iter()
+            .filter(|pod| pod["spec"]["nodeName"] == node.name())
+            .count();
+        eventually(
+            &format!("{}: one of each for its {here} pods", node.name()),
+            LIMIT,
+            || {
+                let new = node.residue()?.since(before);
+                let count = |kind: &str| {
+                    new.iter()
+                        .filter(|item| item.starts_with(&format!("{kind} ")))
+                        .count()
+                };
+                // kubelet collects log directories of pods that went while it was down much later.
+                let kinds: &[&str] = match lab.upstream {
+                    true => &["netns", "veth", "address", "directory"],
+                    false => &["netns", "veth", "address", "directory", "log"],
+                };
+                let odd: Vec<String> = kinds
+                    .iter()
+                    .filter(|kind| count(kind) != here)
+                    .map(|kind| format!("{} {kind}", count(kind)))
+                    .collect();
+                Ok(if odd.is_empty() {
+                    Seen::Yes(())
+                } else {
+                    Seen::No(odd.join(", "))
+                })
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// A node whose agent has just been started again renews its lease and is Ready.
+fn back(lab: &Lab, node: &Node) -> Result<()> {
+    let path = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{}",
+        node.name()
+    );
+    let renewed = lab.kube.get(&path)?["spec"]["renewTime"].clone();
+    eventually(&format!("{} renews its lease", node.name()), LIMIT, || {
+        let now = lab.kube.get(&path)?["spec"]["renewTime"].clone();
+        Ok(if now == renewed {
+            Seen::No(now.to_string())
+        } else {
+            Seen::Yes(())
+        })
+    })?;
+    lab.cluster().wait_ready(node)
+}
+
+/// Container ids and restart counts of all pods of the cluster that nobody is deleting.
+fn identities(lab: &Lab) -> Result<BTreeMap<String, (String, u64)>> {
+    let pods = lab.kube.list("/api/v1/pods")?;
+    let steady = pods
+        .iter()
+        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
+    let of = |pod: &Value| {
+        let key = format!(
+            "{}/{}",
+            pod["metadata"]["namespace"].as_str().unwrap_or_default(),
+            kube::name(pod)
+        );
+        (
+            key,
+            (
+                status(pod)["containerID"].as_str().unwrap_or_default().to_owned(),
+                restarts(pod),
+            ),
+        )
+    };
+    let known: BTreeMap<_, _> = steady.map(of).collect();
+    ensure!(
+        known.values().all(|(id, _)| !id.is_empty()),
+        "pods without containers: {}",
+        describe_pods(&pods)
+    );
+    Ok(known)
+}
