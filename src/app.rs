@@ -4,6 +4,7 @@
 //! means for the others; [`fanout`] gives one watch to several readers; [`clean`] undoes what components made.
 
 pub mod agent;
+pub mod bridge;
 pub mod clean;
 pub mod fanout;
 pub mod supervise;

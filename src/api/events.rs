@@ -57,8 +57,13 @@ pub struct Event {
 }
 
 impl Recorder {
-    /// Starts the poster. It ends when all clones are gone, or when the drain has begun and the queue is empty.
-    pub fn start(client: Client, source: Source, drain: DrainSignal) -> Self {
+    /// A recorder, and the poster to run. The poster ends when all clones of the recorder are gone, or when the drain
+    /// has begun and the queue is empty.
+    pub fn new(
+        client: Client,
+        source: Source,
+        drain: DrainSignal,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (recorder, events) = Self::queue();
         let poster = Poster {
             client,
@@ -66,8 +71,7 @@ impl Recorder {
             correlator: Correlator::new(),
             drain,
         };
-        tokio::spawn(poster.run(events));
-        recorder
+        (recorder, poster.run(events))
     }
 
     fn queue() -> (Self, mpsc::Receiver<Event>) {
@@ -90,7 +94,8 @@ impl Recorder {
 impl Events for Recorder {
     fn emit(&self, object: &ObjectRef, kind: EventType, reason: &'static str, mut message: String) {
         tracing::debug!(kind = %object.kind, object = %object.key, reason, message, "event");
-        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        let whole = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end));
+        message.truncate(whole.unwrap_or_default());
         let event = Event {
             object: object.clone(),
             kind,

@@ -1,12 +1,20 @@
 //! The node agent: built from its parts, started, and ended in order.
 
+use super::bridge::service_envs;
 use super::fanout::fan_out;
 use super::supervise::Supervisor;
 use crate::api::informer::{self, Query};
 use crate::api::{Change, Client, ConfigReader, Recorder, events, kubeconfig};
-use crate::config::Config;
+use crate::config::{Config, NetworkMode};
+use crate::cri::{self, grpc::GrpcCri};
+use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::{Kubelet, KubeletDeps};
+use crate::model::Object;
 use crate::model::net::Node;
 use crate::model::pod::Pod;
+use crate::model::service::Service;
+use crate::network::Network;
+use crate::sys::iptables;
 use crate::task::{Drain, DrainSignal, Ready};
 use crate::telemetry::server::{self, Admin};
 use crate::telemetry::{DebugState, Metrics};
@@ -16,7 +24,7 @@ use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// tokio workers: a node agent waits, it does not compute.
 const WORKERS: usize = 2;
@@ -63,10 +71,29 @@ async fn work(config: &Arc<Config>, supervisor: &mut Supervisor, admin: &Admin) 
     let Some(client) = build_client(config, &drain).await? else {
         return Ok(());
     };
-    let watches = build_watches(config, &client, &admin.ready, &drain);
-    build_components(config, supervisor, &client, watches);
+    let watches = Watches {
+        client: &client,
+        ready: &admin.ready,
+        drain: &drain,
+    };
+    let ours = Query::with_fields("/api/v1/pods", format!("spec.nodeName={}", config.node));
+    let pods = watches.of::<Pod>("pods", ours);
+    if config.network.mode == NetworkMode::Bridge {
+        build_network(config, supervisor, admin, &watches);
+    }
+    let services = watches.of::<Service>("services", Query::all("/api/v1/services"));
+    let [services] = fan_out::<Service, 1>(services);
     supervisor.component("readiness", say_ready(admin.ready.clone(), drain.clone()));
-    match supervisor.wait().await {
+    // Failures are looked at while the first list is waited for, too.
+    let failure = tokio::select! {
+        failure = supervisor.wait() => failure,
+        envs = service_envs(services) => {
+            let Some(envs) = envs else { return Ok(()) };
+            build_kubelet(config, supervisor, &client, pods, envs)?;
+            supervisor.wait().await
+        }
+    };
+    match failure {
         None => Ok(()),
         Some(failure) => bail!("{failure}: the agent cannot go on without it"),
     }
@@ -112,42 +139,76 @@ async fn build_client(config: &Config, drain: &DrainSignal) -> anyhow::Result<Op
     }
 }
 
-/// What the API server tells us.
-struct Watches {
-    pods: mpsc::Receiver<Change<Pod>>,
-    nodes: mpsc::Receiver<Change<Node>>,
+/// What the API server tells us, each watch counted in before the agent is ready.
+struct Watches<'a> {
+    client: &'a Client,
+    ready: &'a Ready,
+    drain: &'a DrainSignal,
 }
 
-/// Pods bound to us, and all Nodes.
-fn build_watches(config: &Config, client: &Client, ready: &Ready, drain: &DrainSignal) -> Watches {
-    let ours = format!("spec.nodeName={}", config.node);
-    let pods = Query::with_fields("/api/v1/pods", ours);
-    Watches {
-        pods: informer::watch(
-            client.clone(),
-            pods,
-            drain.clone(),
-            ready.wait_for("list of pods"),
-        ),
-        nodes: informer::watch(
-            client.clone(),
-            Query::all("/api/v1/nodes"),
-            drain.clone(),
-            ready.wait_for("list of nodes"),
-        ),
+impl Watches<'_> {
+    fn of<T: Object>(&self, name: &'static str, query: Query) -> mpsc::Receiver<Change<T>> {
+        informer::watch(
+            self.client.clone(),
+            query,
+            self.drain.clone(),
+            self.ready.wait_for(name),
+        )
     }
 }
 
-fn build_components(config: &Config, supervisor: &Supervisor, client: &Client, watches: Watches) {
-    let drain = supervisor.signal();
+/// Pod network: conflist, routes to the other nodes, masquerade.
+fn build_network(config: &Config, supervisor: &Supervisor, admin: &Admin, watches: &Watches<'_>) {
+    let nodes = watches.of::<Node>("nodes", Query::all("/api/v1/nodes"));
+    let network = Network::new(config.network.clone(), nodes, Arc::new(iptables::Process));
+    let state = network.state();
+    admin.state.register(
+        "network",
+        move || serde_json::json!({"state": format!("{:?}", *state.borrow())}),
+    );
+    supervisor.component("network", network.run(supervisor.signal().token()));
+}
+
+/// The pod side, with the runtime behind it.
+fn build_kubelet(
+    config: &Config,
+    supervisor: &Supervisor,
+    client: &Client,
+    pods: mpsc::Receiver<Change<Pod>>,
+    services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+) -> anyhow::Result<()> {
+    let cri = GrpcCri::lazy(
+        &config.kubelet.runtime_socket.to_string_lossy(),
+        cri::grpc::REQUEST_TIMEOUT,
+    )?;
+    let deps = KubeletDeps {
+        runtime: Arc::new(cri.clone()),
+        images: Arc::new(cri),
+        pods: Arc::new(client.clone()),
+        config_data: Arc::new(ConfigReader::new(client.clone())),
+        nodes: Arc::new(client.clone()),
+        events: Arc::new(build_recorder(config, supervisor, client, "kubelet")),
+        config: Arc::new(config.kubelet.clone()),
+        services,
+    };
+    let kubelet = Kubelet::new(deps, pods)?;
+    supervisor.component("kubelet", kubelet.run(supervisor.signal()));
+    Ok(())
+}
+
+fn build_recorder(
+    config: &Config,
+    supervisor: &Supervisor,
+    client: &Client,
+    component: &'static str,
+) -> Recorder {
     let source = events::Source {
-        component: "kubelet",
+        component,
         host: config.node.clone(),
     };
-    let _recorder = Recorder::start(client.clone(), source, drain.clone());
-    let _config_data = ConfigReader::new(client.clone());
-    let [_nodes] = fan_out::<Node, 1>(watches.nodes);
-    let _pods = watches.pods;
+    let (recorder, poster) = Recorder::new(client.clone(), source, supervisor.signal());
+    supervisor.component("events", poster);
+    recorder
 }
 
 /// Tells systemd once every first list is in.

@@ -23,7 +23,7 @@ pub enum Command {
     /// Print the version
     Version,
     /// Remove what the agent made in the kernel and in the CNI directory; Pods keep running
-    Clean(Flags),
+    Clean(Box<Flags>),
 }
 
 /// Flags of the agent, with kubelet's names where kubelet has them.

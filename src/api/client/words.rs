@@ -161,7 +161,10 @@ fn cause(error: &(dyn StdError + 'static), place: &Place) -> String {
             return format!("{server}: {}", tls_words(tls, place));
         }
     }
-    if links.iter().any(|link| link.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_timeout)) {
+    if links.iter().any(|link| {
+        link.downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_timeout)
+    }) {
         return format!("{server}: it does not answer on an open connection any more");
     }
     if links.iter().any(|link| link.to_string() == "dns error") {

@@ -20,10 +20,16 @@ fn source() -> Source {
     }
 }
 
+fn start(client: Client, drain: DrainSignal) -> Recorder {
+    let (recorder, poster) = Recorder::new(client, source(), drain);
+    tokio::spawn(poster);
+    recorder
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_is_posted_and_its_repetition_counted() {
     let (client, mut server) = scripted();
-    let recorder = Recorder::start(client, source(), Drain::new().signal());
+    let recorder = start(client, Drain::new().signal());
     recorder.emit(&web(), EventType::Warning, "BackOff", "again".into());
     let seen = server.ok(json!({})).await;
     assert_eq!(seen.line, "POST /api/v1/namespaces/shop/events");
@@ -58,7 +64,7 @@ async fn an_event_is_posted_and_its_repetition_counted() {
 #[tokio::test(start_paused = true)]
 async fn events_wait_for_a_server_that_is_away_and_skip_what_it_refuses() {
     let (client, mut server) = scripted();
-    let recorder = Recorder::start(client, source(), Drain::new().signal());
+    let recorder = start(client, Drain::new().signal());
     recorder.emit(&web(), EventType::Normal, "Pulled", "one".into());
     recorder.emit(&web(), EventType::Normal, "Created", "two".into());
     server.fail(std::io::ErrorKind::ConnectionRefused.into()).await;
@@ -74,7 +80,7 @@ async fn events_wait_for_a_server_that_is_away_and_skip_what_it_refuses() {
 #[tokio::test(start_paused = true)]
 async fn events_about_nodes_live_in_default() {
     let (client, mut server) = scripted();
-    let recorder = Recorder::start(client, source(), Drain::new().signal());
+    let recorder = start(client, Drain::new().signal());
     let node = ObjectRef {
         kind: "Node".into(),
         key: NamespacedName::new("", "w1"),
@@ -102,7 +108,7 @@ async fn what_does_not_fit_is_dropped_and_counted() {
 async fn a_drain_posts_what_is_queued_and_ends() {
     let (client, mut server) = scripted();
     let drain = Drain::new();
-    let recorder = Recorder::start(client, source(), drain.signal());
+    let recorder = start(client, drain.signal());
     recorder.emit(&web(), EventType::Normal, "Killing", "a".into());
     recorder.emit(&web(), EventType::Normal, "Killing", "b".into());
     drain.start();

@@ -1,0 +1,84 @@
+//! Turns what one component or watch says into what another one reads. Components do not know each other's types; here
+//! is where they are translated.
+
+use crate::api::Change;
+use crate::kubelet::env::{ServiceEnv, ServicePort};
+use crate::model::NamespacedName;
+use crate::model::service::Service;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Services as Pods' environment names them, once the first list is in: a Pod that started before would miss them for
+/// its whole life. `None` when the changes end before that.
+pub async fn service_envs(
+    mut changes: mpsc::Receiver<Change<Service>>,
+) -> Option<watch::Receiver<Arc<Vec<ServiceEnv>>>> {
+    let mut services = BTreeMap::new();
+    take(&mut services, changes.recv().await?);
+    let (sender, receiver) = watch::channel(all(&services));
+    tokio::spawn(async move {
+        while let Some(change) = changes.recv().await {
+            take(&mut services, change);
+            // A burst of changes is one new value.
+            while let Ok(change) = changes.try_recv() {
+                take(&mut services, change);
+            }
+            if sender.send(all(&services)).is_err() {
+                return;
+            }
+        }
+    });
+    Some(receiver)
+}
+
+fn all(services: &BTreeMap<NamespacedName, ServiceEnv>) -> Arc<Vec<ServiceEnv>> {
+    Arc::new(services.values().cloned().collect())
+}
+
+fn take(services: &mut BTreeMap<NamespacedName, ServiceEnv>, change: Change<Service>) {
+    match change {
+        Change::Replaced(all) => {
+            services.clear();
+            services.extend(
+                all.iter()
+                    .filter_map(|service| Some((service.metadata.key(), service_env(service)?))),
+            );
+        }
+        Change::Applied(service) => {
+            match service_env(&service) {
+                Some(env) => services.insert(service.metadata.key(), env),
+                None => services.remove(&service.metadata.key()),
+            };
+        }
+        Change::Deleted(service) => {
+            services.remove(&service.metadata.key());
+        }
+    }
+}
+
+/// A Service as environment variables see it; `None` for one without cluster IP or ports.
+fn service_env(service: &Service) -> Option<ServiceEnv> {
+    let cluster_ip = service.spec.cluster_ip.parse().ok()?;
+    let port = |port: &crate::model::service::ServicePort| {
+        Some(ServicePort {
+            name: (&*port.name).into(),
+            port: u16::try_from(port.port).ok()?,
+            protocol: port.protocol,
+        })
+    };
+    let ports: Vec<ServicePort> = service.spec.ports.iter().filter_map(port).collect();
+    if ports.is_empty() {
+        return None;
+    }
+    let meta = &service.metadata;
+    Some(ServiceEnv {
+        namespace: (&*meta.namespace).into(),
+        name: (&*meta.name).into(),
+        cluster_ip,
+        ports,
+    })
+}
+
+#[cfg(test)]
+mod tests;
