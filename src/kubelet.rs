@@ -63,7 +63,9 @@ pub struct KubeletDeps {
 
 impl fmt::Debug for KubeletDeps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KubeletDeps").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("KubeletDeps")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,6 +95,9 @@ impl Kubelet {
         let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
         let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
         let allocatable = agent.allocatable();
-        tokio::join!(agent.run(drain.clone()), pods::run(deps, (ips, allocatable), changes, drain));
+        tokio::join!(
+            agent.run(drain.clone()),
+            pods::run(deps, (ips, allocatable), changes, drain)
+        );
     }
 }

@@ -71,7 +71,9 @@ pub struct Context {
 
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("dirs", &self.dirs).finish_non_exhaustive()
+        f.debug_struct("Context")
+            .field("dirs", &self.dirs)
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,6 +95,7 @@ impl Context {
 
     /// An Event about one container.
     pub fn tell_container(&self, pod: &Pod, name: &str, kind: EventType, told: (&'static str, String)) {
-        self.events.emit(&refs::container(pod, name), kind, told.0, told.1);
+        self.events
+            .emit(&refs::container(pod, name), kind, told.0, told.1);
     }
 }

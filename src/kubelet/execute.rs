@@ -61,7 +61,12 @@ async fn sandbox_config(
 }
 
 /// Creates the Pod's cgroup, log directory and sandbox. The error is the message of the Pod's waiting reason.
-pub async fn create_sandbox(context: &Context, pod: &Pod, attempt: u32, seen: Timestamp) -> Result<(), String> {
+pub async fn create_sandbox(
+    context: &Context,
+    pod: &Pod,
+    attempt: u32,
+    seen: Timestamp,
+) -> Result<(), String> {
     let made = try_create_sandbox(context, pod, attempt, seen).await;
     if let Err(message) = &made {
         let text = format!("Failed to create pod sandbox: {message}");
@@ -70,18 +75,37 @@ pub async fn create_sandbox(context: &Context, pod: &Pod, attempt: u32, seen: Ti
     made
 }
 
-async fn try_create_sandbox(context: &Context, pod: &Pod, attempt: u32, seen: Timestamp) -> Result<(), String> {
+async fn try_create_sandbox(
+    context: &Context,
+    pod: &Pod,
+    attempt: u32,
+    seen: Timestamp,
+) -> Result<(), String> {
     if let Some(class) = &pod.spec.runtime_class_name {
-        return Err(format!("spec.runtimeClassName: RuntimeClass {class:?} is not supported by this node"));
+        return Err(format!(
+            "spec.runtimeClassName: RuntimeClass {class:?} is not supported by this node"
+        ));
     }
-    let (config, warnings) = sandbox_config(context, pod, attempt, seen).await.map_err(|e| e.to_string())?;
+    let (config, warnings) = sandbox_config(context, pod, attempt, seen)
+        .await
+        .map_err(|e| e.to_string())?;
     for warning in warnings {
         context.tell(pod, EventType::Warning, warning.reason, warning.message);
     }
-    files::make_log_dir(context, pod).await.map_err(|e| e.to_string())?;
+    files::make_log_dir(context, pod)
+        .await
+        .map_err(|e| e.to_string())?;
     cgroup::create(context, pod).await?;
-    let _turn = context.starts.acquire().await.expect("the semaphore is never closed");
-    let id = context.runtime.run_pod_sandbox(&config, "").await.map_err(|e| words(&e))?;
+    let _turn = context
+        .starts
+        .acquire()
+        .await
+        .expect("the semaphore is never closed");
+    let id = context
+        .runtime
+        .run_pod_sandbox(&config, "")
+        .await
+        .map_err(|e| words(&e))?;
     tracing::info!(pod.uid = %pod.metadata.uid, ns = %pod.metadata.namespace, name = %pod.metadata.name, sandbox = %id, attempt, "sandbox created");
     Ok(())
 }
@@ -101,14 +125,24 @@ pub struct Stop {
 
 /// Runs the preStop hook and stops the container; the hook's time is part of the grace period.
 pub async fn stop_container(context: &Context, pod: &Pod, stop: &Stop) -> Result<(), String> {
-    context.tell_container(pod, &stop.name, EventType::Normal, ("Killing", stop.message.to_string()));
+    context.tell_container(
+        pod,
+        &stop.name,
+        EventType::Normal,
+        ("Killing", stop.message.to_string()),
+    );
     tracing::info!(pod.uid = %pod.metadata.uid, container = %stop.name, grace = stop.grace_seconds, "stopping container: {}", stop.message);
     let begin = tokio::time::Instant::now();
     let spec = pod.container(&stop.name).map(|(spec, _)| spec);
     let hook = spec.and_then(|s| Some((s, s.lifecycle.as_ref()?.pre_stop.as_ref()?)));
     if let Some((spec, hook)) = hook.filter(|_| stop.grace_seconds > 0) {
         let limit = Duration::from_secs(u64::try_from(stop.grace_seconds).unwrap_or(0));
-        let target = hooks::Target { context, pod, container: spec, id: &stop.id };
+        let target = hooks::Target {
+            context,
+            pod,
+            container: spec,
+            id: &stop.id,
+        };
         match tokio::time::timeout(limit, hooks::run(hook, &target, limit)).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => {
@@ -133,12 +167,20 @@ fn failed_kill(context: &Context, pod: &Pod, error: &cri::Error) -> String {
 
 /// Does the `StopSandbox`, `RemoveContainer` and `RemoveSandbox` steps of a plan in order; the first error ends it.
 /// A container's log goes with it.
-pub async fn clean_up(context: &Context, pod: &Pod, observed: &Observed, steps: &[Action]) -> Result<(), String> {
+pub async fn clean_up(
+    context: &Context,
+    pod: &Pod,
+    observed: &Observed,
+    steps: &[Action],
+) -> Result<(), String> {
     let runtime = &context.runtime;
     for step in steps {
         match step {
             Action::StopSandbox { id } => {
-                runtime.stop_pod_sandbox(id).await.map_err(|error| failed_kill(context, pod, &error))?;
+                runtime
+                    .stop_pod_sandbox(id)
+                    .await
+                    .map_err(|error| failed_kill(context, pod, &error))?;
             }
             Action::RemoveContainer { id } => {
                 runtime.remove_container(id).await.map_err(|e| words(&e))?;

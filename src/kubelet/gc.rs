@@ -13,7 +13,11 @@ use std::path::Path;
 /// One pass. `known` gives the UIDs of all pods that something knows. It is asked after the directories were listed:
 /// a Pod that came meanwhile has its directory after that.
 pub async fn sweep(context: &Context, known: impl Fn() -> BTreeSet<PodUid>) {
-    let (pods, logs, links) = (context.dirs.pods(), context.dirs.pod_logs.clone(), context.link_dir());
+    let (pods, logs, links) = (
+        context.dirs.pods(),
+        context.dirs.pod_logs.clone(),
+        context.link_dir(),
+    );
     let (pod_dirs, log_dirs) = (names(&pods).await, names(&logs).await);
     let known = known();
     for uid in strangers(pod_dirs, |name| Some(name.into()), &known) {
@@ -53,7 +57,10 @@ fn log_dir_uid(name: &str) -> Option<PodUid> {
 
 /// PURE. Entries whose Pod nobody knows.
 fn strangers(names: Vec<String>, uid: fn(&str) -> Option<PodUid>, known: &BTreeSet<PodUid>) -> Vec<String> {
-    names.into_iter().filter(|name| uid(name).is_some_and(|uid| !known.contains(&uid))).collect()
+    names
+        .into_iter()
+        .filter(|name| uid(name).is_some_and(|uid| !known.contains(&uid)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -63,7 +70,9 @@ mod tests {
     #[test]
     fn only_directories_of_unknown_pods_are_strangers() {
         let known = BTreeSet::from(["u1".into()]);
-        let names = ["default_web_u1", "default_web_u2", "notes", "a_b_c_d", "a_b_"].map(String::from).to_vec();
+        let names = ["default_web_u1", "default_web_u2", "notes", "a_b_c_d", "a_b_"]
+            .map(String::from)
+            .to_vec();
         assert_eq!(strangers(names, log_dir_uid, &known), ["default_web_u2"]);
     }
 }

@@ -11,11 +11,11 @@ use crate::api::{EventType, Events, Nodes};
 use crate::config::KubeletConfig;
 use crate::cri::Runtime;
 use crate::kubelet::refs;
+use crate::model::pod::Quantity;
 use crate::sys::machine;
 use crate::task::{Backoff, DrainSignal, SayOnce};
 use jiff::Timestamp;
 use register::Existing;
-use crate::model::pod::Quantity;
 use serde_json::Value;
 use status::{Condition, Facts};
 use std::collections::BTreeMap;
@@ -60,7 +60,9 @@ pub struct NodeAgent {
 
 impl fmt::Debug for NodeAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeAgent").field("node", &self.config.node).finish_non_exhaustive()
+        f.debug_struct("NodeAgent")
+            .field("node", &self.config.node)
+            .finish_non_exhaustive()
     }
 }
 
@@ -91,32 +93,50 @@ impl NodeAgent {
             port: PORT,
             runtime: "unknown://Unknown".into(),
         };
-        Self { nodes, events, runtime, config, facts }
+        Self {
+            nodes,
+            events,
+            runtime,
+            config,
+            facts,
+        }
     }
 
     /// What pods may use of the node.
     pub fn allocatable(&self) -> BTreeMap<Box<str>, Quantity> {
         let all = status::status(&self.facts, &[], Timestamp::UNIX_EPOCH);
         let resources = all["allocatable"].as_object().into_iter().flatten();
-        resources.map(|(name, amount)| (name.as_str().into(), Quantity(amount.as_str().unwrap_or_default().into()))).collect()
+        resources
+            .map(|(name, amount)| {
+                (
+                    name.as_str().into(),
+                    Quantity(amount.as_str().unwrap_or_default().into()),
+                )
+            })
+            .collect()
     }
 
     /// Registers and keeps the Node until the process ends.
     pub async fn run(self, drain: DrainSignal) {
         let object = refs::node(&self.config.node);
-        self.events.emit(&object, EventType::Normal, "Starting", "Starting kubelet.".into());
+        self.events
+            .emit(&object, EventType::Normal, "Starting", "Starting kubelet.".into());
         let (tell, problem) = watch::channel(None);
         let (registered, on_registered) = watch::channel(false);
         let lease = lease_loop(self.nodes.clone(), self.config.node.clone(), on_registered);
         let ask = ask_loop(self.runtime.clone(), tell);
         let status = Keeper::new(self, problem, registered).run();
-        drain.unless_draining(async { tokio::join!(lease, ask, status) }).await;
+        drain
+            .unless_draining(async { tokio::join!(lease, ask, status) })
+            .await;
     }
 }
 
 fn disk(path: &Path) -> machine::Disk {
     // The root directory may not exist yet.
-    path.ancestors().find_map(|p| machine::disk(p).ok()).unwrap_or_default()
+    path.ancestors()
+        .find_map(|p| machine::disk(p).ok())
+        .unwrap_or_default()
 }
 
 /// Renews the Lease, forever, once the Node is ours. A renewal that hangs is given up so that the next is on time.
@@ -167,10 +187,21 @@ async fn ask_loop(runtime: Arc<dyn Runtime>, tell: watch::Sender<Option<Health>>
             }
         };
         if version.is_none() && status.is_ok() {
-            version = runtime.version().await.ok().map(|v| format!("{}://{}", v.runtime_name, v.runtime_version).into());
+            version = runtime
+                .version()
+                .await
+                .ok()
+                .map(|v| format!("{}://{}", v.runtime_name, v.runtime_version).into());
         }
-        let pause = if problem.is_none() { ASK_READY } else { ASK_NOT_READY };
-        let health = Some(Health { problem: problem.map(Into::into), runtime: version.clone() });
+        let pause = if problem.is_none() {
+            ASK_READY
+        } else {
+            ASK_NOT_READY
+        };
+        let health = Some(Health {
+            problem: problem.map(Into::into),
+            runtime: version.clone(),
+        });
         tell.send_if_modified(|before| {
             let changed = *before != health;
             *before = health;
@@ -193,14 +224,31 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(agent: NodeAgent, health: watch::Receiver<Option<Health>>, registered: watch::Sender<bool>) -> Self {
-        let refused: Vec<_> = agent.config.labels.keys().filter(|key| !register::allowed_label(key)).collect();
+    fn new(
+        agent: NodeAgent,
+        health: watch::Receiver<Option<Health>>,
+        registered: watch::Sender<bool>,
+    ) -> Self {
+        let refused: Vec<_> = agent
+            .config
+            .labels
+            .keys()
+            .filter(|key| !register::allowed_label(key))
+            .collect();
         if !refused.is_empty() {
             tracing::warn!(labels = ?refused, "labels a node may not set on itself are left out: set them with kubectl label node");
         }
         let labels = register::labels(&agent.facts, &agent.config.labels);
         let said = SayOnce::new(Duration::from_secs(60));
-        Self { agent, labels, health, conditions: Vec::new(), reported: None, registered, said }
+        Self {
+            agent,
+            labels,
+            health,
+            conditions: Vec::new(),
+            reported: None,
+            registered,
+            said,
+        }
     }
 
     async fn run(mut self) {
@@ -231,7 +279,9 @@ impl Keeper {
 
     /// Takes over what the runtime says now, and tells of a change of readiness.
     fn take_health(&mut self) {
-        let Some(health) = self.health.borrow_and_update().clone() else { return };
+        let Some(health) = self.health.borrow_and_update().clone() else {
+            return;
+        };
         if let Some(runtime) = health.runtime {
             self.agent.facts.runtime = runtime;
         }
@@ -246,7 +296,9 @@ impl Keeper {
         let node = &self.agent.config.node;
         tracing::info!(%node, problem = health.problem.as_deref(), "{reason}");
         let message = format!("Node {node} status is now: {reason}");
-        self.agent.events.emit(&refs::node(node), EventType::Normal, reason, message);
+        self.agent
+            .events
+            .emit(&refs::node(node), EventType::Normal, reason, message);
     }
 
     /// Registers when needed, and writes the status when it changed, is due, or was changed by somebody else.
@@ -254,7 +306,12 @@ impl Keeper {
         if self.conditions.is_empty() {
             return Ok(());
         }
-        let node = self.agent.nodes.get(&self.agent.config.node).await.map_err(|e| e.to_string())?;
+        let node = self
+            .agent
+            .nodes
+            .get(&self.agent.config.node)
+            .await
+            .map_err(|e| e.to_string())?;
         let Some(node) = node else {
             if self.reported.take().is_some() {
                 tracing::warn!(node = %self.agent.config.node, "our node was deleted, registering again");
@@ -270,14 +327,24 @@ impl Keeper {
             return Ok(());
         }
         let patch = status::patch(&self.agent.facts, &self.conditions, Timestamp::now());
-        self.agent.nodes.patch_status(&self.agent.config.node, &patch).await.map_err(|e| e.to_string())?;
+        self.agent
+            .nodes
+            .patch_status(&self.agent.config.node, &patch)
+            .await
+            .map_err(|e| e.to_string())?;
         self.note_report();
         Ok(())
     }
 
     async fn create(&mut self) -> Result<(), String> {
         let agent = &self.agent;
-        let node = register::node(&agent.facts, &self.labels, &agent.config.taints, &self.conditions, Timestamp::now());
+        let node = register::node(
+            &agent.facts,
+            &self.labels,
+            &agent.config.taints,
+            &self.conditions,
+            Timestamp::now(),
+        );
         match agent.nodes.create(&node).await {
             Ok(_) => {
                 tracing::info!(node = %agent.config.node, "node registered");
@@ -296,7 +363,11 @@ impl Keeper {
         let name = &agent.config.node;
         match register::existing(node, &agent.facts, &self.labels) {
             Existing::Clash(text) => return Err(text),
-            Existing::Adopt { patch, taken_over, rebooted } => {
+            Existing::Adopt {
+                patch,
+                taken_over,
+                rebooted,
+            } => {
                 if let Some(patch) = patch {
                     agent.nodes.patch(name, &patch).await.map_err(|e| e.to_string())?;
                 }
@@ -304,13 +375,19 @@ impl Keeper {
                     tracing::warn!(node = %name, "the node was another machine's that is not alive: taken over");
                 }
                 if rebooted {
-                    let message = format!("Node {name} has been rebooted, boot id: {}", agent.facts.machine.boot_id);
-                    agent.events.emit(&refs::node(name), EventType::Warning, "Rebooted", message);
+                    let message = format!(
+                        "Node {name} has been rebooted, boot id: {}",
+                        agent.facts.machine.boot_id
+                    );
+                    agent
+                        .events
+                        .emit(&refs::node(name), EventType::Warning, "Rebooted", message);
                 }
             }
         }
         for condition in &mut self.conditions {
-            condition.since = register::since(node, condition.kind, condition.status).unwrap_or(condition.since);
+            condition.since =
+                register::since(node, condition.kind, condition.status).unwrap_or(condition.since);
         }
         tracing::info!(node = %name, "node was registered before");
         self.registered.send_replace(true);
@@ -321,7 +398,9 @@ impl Keeper {
     /// The status differs from what was written, or it was written long ago. Free disk space is not part of it.
     fn due(&self) -> bool {
         self.reported.as_ref().is_none_or(|(when, facts, conditions)| {
-            when.elapsed() >= REPORT_PERIOD || *conditions != self.conditions || !same(facts, &self.agent.facts)
+            when.elapsed() >= REPORT_PERIOD
+                || *conditions != self.conditions
+                || !same(facts, &self.agent.facts)
         })
     }
 

@@ -81,7 +81,12 @@ impl Observer {
             self.runtime.list_pod_sandboxes(Some(uid)),
             self.runtime.list_containers(Some(uid))
         )?;
-        let known = self.lock().pods.get(uid).map(|view| view.observed.clone()).unwrap_or_default();
+        let known = self
+            .lock()
+            .pods
+            .get(uid)
+            .map(|view| view.observed.clone())
+            .unwrap_or_default();
         let observed = Observed {
             sandboxes: self.sandboxes(&sandboxes, &known).await?,
             containers: self.containers(&containers, &known).await?,
@@ -93,7 +98,13 @@ impl Observer {
             state.pods.remove(uid);
         } else {
             let observed = observed.clone();
-            state.pods.insert(uid.clone(), View { fingerprint, observed });
+            state.pods.insert(
+                uid.clone(),
+                View {
+                    fingerprint,
+                    observed,
+                },
+            );
         }
         Ok(observed)
     }
@@ -112,8 +123,10 @@ impl Observer {
 
     /// Lists everything and calls back for every Pod that differs from what was known.
     pub async fn relist(&self) -> cri::Result<()> {
-        let (sandboxes, containers) =
-            tokio::try_join!(self.runtime.list_pod_sandboxes(None), self.runtime.list_containers(None))?;
+        let (sandboxes, containers) = tokio::try_join!(
+            self.runtime.list_pod_sandboxes(None),
+            self.runtime.list_containers(None)
+        )?;
         let listed = convert::fingerprints(&sandboxes, &containers);
         for uid in self.merge(listed) {
             tracing::debug!(pod.uid = %uid, "relist found a change");
@@ -124,14 +137,19 @@ impl Observer {
 
     /// Runs both loops until the process ends.
     pub async fn run(&self, drain: DrainSignal) {
-        drain.unless_draining(async { tokio::join!(self.watch(), self.audit()) }).await;
+        drain
+            .unless_draining(async { tokio::join!(self.watch(), self.audit()) })
+            .await;
     }
 
     /// Takes over the lists and returns the Pods that differ.
     fn merge(&self, listed: BTreeMap<PodUid, Fingerprint>) -> Vec<PodUid> {
         let mut state = self.lock();
         state.relisted = Some(Instant::now());
-        let changed = convert::changed(state.pods.iter().map(|(uid, view)| (uid, &view.fingerprint)), &listed);
+        let changed = convert::changed(
+            state.pods.iter().map(|(uid, view)| (uid, &view.fingerprint)),
+            &listed,
+        );
         state.pods.retain(|uid, _| listed.contains_key(uid));
         for (uid, fingerprint) in listed {
             state.pods.entry(uid).or_default().fingerprint = fingerprint;
@@ -184,7 +202,10 @@ impl Observer {
     }
 
     /// Reads events until the stream ends, with the error it ended with.
-    async fn follow(&self, mut events: stream::BoxStream<'_, cri::Result<v1::ContainerEventResponse>>) -> Option<cri::Error> {
+    async fn follow(
+        &self,
+        mut events: stream::BoxStream<'_, cri::Result<v1::ContainerEventResponse>>,
+    ) -> Option<cri::Error> {
         self.lock().events_since = Some(Instant::now());
         while let Some(event) = events.next().await {
             match event {
@@ -197,7 +218,12 @@ impl Observer {
 
     fn take(&self, event: &v1::ContainerEventResponse) {
         let uid = convert::event_uid(event).or_else(|| self.owner(&event.container_id));
-        tracing::trace!(id = event.container_id, kind = event.container_event_type, ?uid, "runtime event");
+        tracing::trace!(
+            id = event.container_id,
+            kind = event.container_event_type,
+            ?uid,
+            "runtime event"
+        );
         match uid {
             Some(uid) => (self.dirty)(uid),
             // Somebody else's container, or one whose sandbox is gone: the lists know.
@@ -214,32 +240,44 @@ impl Observer {
 
     async fn sandboxes(&self, listed: &[v1::PodSandbox], known: &Observed) -> cri::Result<Vec<Sandbox>> {
         // Collected, because a closure held across an await may not borrow and be `Send`.
-        let asked: Vec<_> = listed.iter().map(|item| async move {
-            if let Some(same) = convert::unchanged_sandbox(item, known) {
-                return Ok(Some(same));
-            }
-            let status = self.runtime.pod_sandbox_status(&SandboxId::from(&*item.id)).await;
-            gone_is_none(status.map(|status| convert::sandbox(&status)))
-        }).collect();
+        let asked: Vec<_> = listed
+            .iter()
+            .map(|item| async move {
+                if let Some(same) = convert::unchanged_sandbox(item, known) {
+                    return Ok(Some(same));
+                }
+                let status = self.runtime.pod_sandbox_status(&SandboxId::from(&*item.id)).await;
+                gone_is_none(status.map(|status| convert::sandbox(&status)))
+            })
+            .collect();
         collect(asked.into_iter()).await
     }
 
-    async fn containers(&self, listed: &[v1::Container], known: &Observed) -> cri::Result<Vec<ContainerState>> {
+    async fn containers(
+        &self,
+        listed: &[v1::Container],
+        known: &Observed,
+    ) -> cri::Result<Vec<ContainerState>> {
         let now = Timestamp::now();
-        let asked: Vec<_> = listed.iter().map(|item| async move {
-            if let Some(same) = convert::unchanged_container(item, known, now) {
-                return Ok(Some(same));
-            }
-            let status = self.runtime.container_status(&ContainerId::from(&*item.id)).await;
-            gone_is_none(status.map(|status| convert::container(&status, &item.pod_sandbox_id)))
-        }).collect();
+        let asked: Vec<_> = listed
+            .iter()
+            .map(|item| async move {
+                if let Some(same) = convert::unchanged_container(item, known, now) {
+                    return Ok(Some(same));
+                }
+                let status = self.runtime.container_status(&ContainerId::from(&*item.id)).await;
+                gone_is_none(status.map(|status| convert::container(&status, &item.pod_sandbox_id)))
+            })
+            .collect();
         collect(asked.into_iter()).await
     }
 
     /// Says the same thing once a minute.
     fn warn(&self, text: &str) {
         let mut state = self.lock();
-        let said = state.said.get_or_insert_with(|| SayOnce::new(Duration::from_secs(60)));
+        let said = state
+            .said
+            .get_or_insert_with(|| SayOnce::new(Duration::from_secs(60)));
         if let Some(held_back) = said.say(text, Instant::now()) {
             tracing::warn!(held_back, "{text}");
         }
@@ -258,8 +296,14 @@ fn gone_is_none<T>(result: cri::Result<T>) -> cri::Result<Option<T>> {
     }
 }
 
-async fn collect<T>(asked: impl Iterator<Item = impl Future<Output = cri::Result<Option<T>>>>) -> cri::Result<Vec<T>> {
-    stream::iter(asked).buffered(PARALLEL).try_filter_map(|found| async { Ok(found) }).try_collect().await
+async fn collect<T>(
+    asked: impl Iterator<Item = impl Future<Output = cri::Result<Option<T>>>>,
+) -> cri::Result<Vec<T>> {
+    stream::iter(asked)
+        .buffered(PARALLEL)
+        .try_filter_map(|found| async { Ok(found) })
+        .try_collect()
+        .await
 }
 
 impl fmt::Debug for Observer {

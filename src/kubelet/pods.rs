@@ -37,8 +37,15 @@ const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 type NodeFacts = (Vec<IpAddr>, BTreeMap<Box<str>, Quantity>);
 
 /// Runs pods until the process ends.
-pub(super) async fn run(deps: KubeletDeps, node: NodeFacts, changes: mpsc::Receiver<Change<Pod>>, drain: DrainSignal) {
-    let Some((name, systemd)) = drain.unless_draining(ask_runtime(&deps)).await else { return };
+pub(super) async fn run(
+    deps: KubeletDeps,
+    node: NodeFacts,
+    changes: mpsc::Receiver<Change<Pod>>,
+    drain: DrainSignal,
+) {
+    let Some((name, systemd)) = drain.unless_draining(ask_runtime(&deps)).await else {
+        return;
+    };
     let marks = Arc::new(Marks::default());
     let context = Arc::new(context(deps, node, (name, systemd), &marks));
     serve(context, marks, changes, drain).await;
@@ -63,7 +70,9 @@ async fn ask_runtime(deps: &KubeletDeps) -> (Box<str>, bool) {
         Some(driver) => driver == CgroupDriver::Systemd,
         // containerd before 2.0 does not say; its default is cgroupfs, as kubelet's.
         None => deps.runtime.runtime_config().await.is_ok_and(|config| {
-            config.linux.is_some_and(|linux| linux.cgroup_driver() == v1::CgroupDriver::Systemd)
+            config
+                .linux
+                .is_some_and(|linux| linux.cgroup_driver() == v1::CgroupDriver::Systemd)
         }),
     };
     tracing::info!(runtime = %name, systemd, "container runtime answers");
@@ -76,8 +85,13 @@ fn context(
     (runtime_name, systemd): (Box<str>, bool),
     marks: &Arc<Marks>,
 ) -> Context {
-    let dirs = Dirs { root: deps.config.root_dir.clone(), pod_logs: deps.config.pod_logs_dir.clone() };
-    let cgroups = Cgroups::detect().inspect_err(|error| tracing::warn!(%error, "pods get no cgroup of their own")).ok();
+    let dirs = Dirs {
+        root: deps.config.root_dir.clone(),
+        pod_logs: deps.config.pod_logs_dir.clone(),
+    };
+    let cgroups = Cgroups::detect()
+        .inspect_err(|error| tracing::warn!(%error, "pods get no cgroup of their own"))
+        .ok();
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
@@ -117,7 +131,13 @@ pub(super) async fn serve(
     let observer = Observer::new(context.runtime.clone(), move |uid| dirty.mark(uid));
     let workers = Workers::new(context.clone(), observer.clone(), source.clone(), marks.clone());
     let (tell_listed, listed) = watch::channel(false);
-    let side = Side { context, marks, observer, source, workers };
+    let side = Side {
+        context,
+        marks,
+        observer,
+        source,
+        workers,
+    };
     let loops = async {
         tokio::join!(
             side.observer.run(drain.clone()),
@@ -196,3 +216,6 @@ impl Side {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

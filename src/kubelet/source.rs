@@ -27,10 +27,14 @@ impl Source {
         match change {
             Change::Replaced(list) => {
                 state.listed = true;
-                let new: HashMap<PodUid, Arc<Pod>> =
-                    list.into_iter().map(|pod| (pod.metadata.uid.clone(), pod)).collect();
+                let new: HashMap<PodUid, Arc<Pod>> = list
+                    .into_iter()
+                    .map(|pod| (pod.metadata.uid.clone(), pod))
+                    .collect();
                 let gone = state.pods.keys().filter(|uid| !new.contains_key(*uid)).cloned();
-                let other = new.iter().filter(|(uid, pod)| state.pods.get(*uid).is_none_or(|old| concerns(old, pod)));
+                let other = new
+                    .iter()
+                    .filter(|(uid, pod)| state.pods.get(*uid).is_none_or(|old| concerns(old, pod)));
                 let dirty = gone.chain(other.map(|(uid, _)| uid.clone())).collect();
                 state.pods = new;
                 dirty
@@ -38,11 +42,19 @@ impl Source {
             Change::Applied(pod) => {
                 let uid = pod.metadata.uid.clone();
                 let old = state.pods.insert(uid.clone(), pod.clone());
-                if old.is_none_or(|old| concerns(&old, &pod)) { vec![uid] } else { Vec::new() }
+                if old.is_none_or(|old| concerns(&old, &pod)) {
+                    vec![uid]
+                } else {
+                    Vec::new()
+                }
             }
             Change::Deleted(pod) => {
                 let uid = &pod.metadata.uid;
-                state.pods.remove(uid).map(|_| vec![uid.clone()]).unwrap_or_default()
+                state
+                    .pods
+                    .remove(uid)
+                    .map(|_| vec![uid.clone()])
+                    .unwrap_or_default()
             }
         }
     }

@@ -224,7 +224,9 @@ impl Gather<'_> {
                 other => return Err(Cause::Unsupported(format!("emptyDir with medium {other}").into())),
             };
             let size = source.size_limit.as_ref().and_then(|q| quantity::parse(q).ok());
-            let size = size.filter(|s| s.is_positive()).and_then(|s| u64::try_from(s.value()).ok());
+            let size = size
+                .filter(|s| s.is_positive())
+                .and_then(|s| u64::try_from(s.value()).ok());
             let dir = dir("empty-dir");
             self.directory(&dir, 0o777, memory.then_some(size)).await?;
             return Ok(dir);

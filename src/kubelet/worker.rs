@@ -42,7 +42,9 @@ pub struct Marks {
 
 impl fmt::Debug for Marks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Marks").field("open", &self.open).finish_non_exhaustive()
+        f.debug_struct("Marks")
+            .field("open", &self.open)
+            .finish_non_exhaustive()
     }
 }
 
@@ -80,7 +82,9 @@ pub struct Workers {
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("pods", &self.uids()).finish_non_exhaustive()
+        f.debug_struct("Workers")
+            .field("pods", &self.uids())
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,9 +101,21 @@ struct Slot {
 
 impl Workers {
     /// Workers that are run by `marks`.
-    pub fn new(context: Arc<Context>, observer: Arc<Observer>, source: Arc<Source>, marks: Arc<Marks>) -> Arc<Self> {
+    pub fn new(
+        context: Arc<Context>,
+        observer: Arc<Observer>,
+        source: Arc<Source>,
+        marks: Arc<Marks>,
+    ) -> Arc<Self> {
         let said = Mutex::new(SayOnce::new(Duration::from_secs(60)));
-        let workers = Arc::new(Self { context, observer, source, marks, slots: Mutex::default(), said });
+        let workers = Arc::new(Self {
+            context,
+            observer,
+            source,
+            marks,
+            slots: Mutex::default(),
+            said,
+        });
         let runner = Arc::downgrade(&workers);
         let keyed = Keyed::new(move |uid: PodUid| {
             let runner = runner.upgrade();
@@ -187,9 +203,16 @@ impl Workers {
         let sandboxes = self.context.runtime.list_pod_sandboxes(Some(uid)).await.ok()?;
         let name = sandboxes.into_iter().find_map(|s| s.metadata).unwrap_or_default();
         tracing::info!(pod.uid = %uid, ns = %name.namespace, name = %name.name, "pod without API object: it is ended");
-        let metadata =
-            Meta { name: name.name.into(), namespace: name.namespace.into(), uid: uid.clone(), ..Meta::default() };
-        Some(Pod { metadata, ..Pod::default() })
+        let metadata = Meta {
+            name: name.name.into(),
+            namespace: name.namespace.into(),
+            uid: uid.clone(),
+            ..Meta::default()
+        };
+        Some(Pod {
+            metadata,
+            ..Pod::default()
+        })
     }
 
     /// Plans, starts jobs, reports. Returns when to look again.
@@ -204,10 +227,20 @@ impl Workers {
         let pod = state.pod.clone();
         let probes = self.context.probes.view(&pod.metadata.uid);
         let memory = state.memory.get_or_insert_with(|| recall(&pod, observed)).clone();
-        let input = Input { pod: &pod, intent: &intent, observed, probes: &probes, memory: &memory, now };
+        let input = Input {
+            pod: &pod,
+            intent: &intent,
+            observed,
+            probes: &probes,
+            memory: &memory,
+            now,
+        };
         // While a sandbox is being made, the runtime shows something between none and one.
         let plan = if state.jobs.contains_key(&Key::Sandbox) {
-            Plan { memory: memory.clone(), ..Plan::default() }
+            Plan {
+                memory: memory.clone(),
+                ..Plan::default()
+            }
         } else {
             plan(input)
         };
@@ -252,14 +285,18 @@ impl Workers {
             }
             let meta = &pod.metadata;
             let told = match &*wait.reason {
-                "CrashLoopBackOff" => (EventType::Warning, format!(
-                    "Back-off restarting failed container {name} in pod {}_{}({})",
-                    meta.name, meta.namespace, meta.uid
-                )),
+                "CrashLoopBackOff" => (
+                    EventType::Warning,
+                    format!(
+                        "Back-off restarting failed container {name} in pod {}_{}({})",
+                        meta.name, meta.namespace, meta.uid
+                    ),
+                ),
                 "ImagePullBackOff" => (EventType::Normal, wait.message.to_string()),
                 _ => continue,
             };
-            self.context.tell_container(pod, name, told.0, ("BackOff", told.1));
+            self.context
+                .tell_container(pod, name, told.0, ("BackOff", told.1));
         }
     }
 
@@ -268,7 +305,11 @@ impl Workers {
             .containers
             .iter()
             .filter(|c| c.state == RunState::Running)
-            .map(|c| Running { id: c.id.clone(), name: c.name.clone(), started: c.started.unwrap_or(c.created) })
+            .map(|c| Running {
+                id: c.id.clone(),
+                name: c.name.clone(),
+                started: c.started.unwrap_or(c.created),
+            })
             .collect();
         let ip = if pod.spec.host_network {
             self.context.host_ips.first().copied()
@@ -284,6 +325,3 @@ impl Workers {
 fn forgotten(pod: &Pod, observed: &Observed) -> bool {
     matches!(&*pod.status.phase, "Succeeded" | "Failed") && observed.containers.is_empty()
 }
-
-#[cfg(test)]
-mod tests;

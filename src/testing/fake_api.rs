@@ -1,7 +1,8 @@
 //! A stateful model of the API server behind the traits of [`crate::api`].
 //!
 //! It keeps what it was told and enforces what callers rely on: UID preconditions, NotFound, Conflict. Status patches
-//! are merged as JSON merge patches, not strategically: lists are replaced.
+//! are merged as JSON merge patches; of the strategic rules it knows that conditions are merged by their type. Other
+//! lists are replaced.
 
 use crate::api::{
     ConfigData, ConfigObject, Error, EventType, Events, Nodes, ObjectRef, Pods, Result, Token, TokenRequest,
@@ -115,8 +116,27 @@ fn merge(target: &mut Value, patch: &Value) {
     for (key, value) in patch {
         if value.is_null() {
             target.remove(key);
+        } else if key == "conditions" {
+            merge_conditions(target.entry(key.clone()).or_insert(json!([])), value);
         } else {
             merge(target.entry(key.clone()).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// Conditions by `type`; what the patch does not name stays.
+fn merge_conditions(target: &mut Value, patch: &Value) {
+    let (Some(target), Some(patch)) = (target.as_array_mut(), patch.as_array()) else {
+        return;
+    };
+    for new in patch {
+        match target.iter_mut().find(|old| old["type"] == new["type"]) {
+            Some(old) => merge(old, new),
+            None => {
+                let mut added = json!({});
+                merge(&mut added, new);
+                target.push(added);
+            }
         }
     }
 }

@@ -16,7 +16,10 @@ pub(super) async fn of(context: &Context, pod: &Pod, image: &str) -> Vec<AuthCon
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for reference in &pod.spec.image_pull_secrets {
-        let key = NamespacedName { namespace: pod.metadata.namespace.clone(), name: (&*reference.name).into() };
+        let key = NamespacedName {
+            namespace: pod.metadata.namespace.clone(),
+            name: (&*reference.name).into(),
+        };
         match context.data.secret(&key).await {
             Ok(Some(secret)) => found.extend(matching(&secret, image)),
             Ok(None) | Err(_) => missing.push(&*reference.name),
@@ -52,16 +55,23 @@ struct DockerConfig {
 /// PURE. The entries of a docker config secret that are for this image, the most specific first.
 fn matching(secret: &ConfigObject, image: &str) -> Vec<AuthConfig> {
     let entries = auths(secret).unwrap_or_default();
-    let mut hits: Vec<(String, Entry)> =
-        entries.into_iter().map(|(key, entry)| (place(&key), entry)).filter(|(place, _)| covers(place, image)).collect();
+    let mut hits: Vec<(String, Entry)> = entries
+        .into_iter()
+        .map(|(key, entry)| (place(&key), entry))
+        .filter(|(place, _)| covers(place, image))
+        .collect();
     hits.sort_by_key(|(place, _)| std::cmp::Reverse(place.len()));
-    hits.into_iter().map(|(place, entry)| credentials(place, entry)).collect()
+    hits.into_iter()
+        .map(|(place, entry)| credentials(place, entry))
+        .collect()
 }
 
 fn auths(secret: &ConfigObject) -> Option<BTreeMap<String, Entry>> {
     let decode = |key: &str| STANDARD.decode(&**secret.data.get(key)?).ok();
     if let Some(text) = decode(".dockerconfigjson") {
-        return serde_json::from_slice::<DockerConfig>(&text).ok().map(|config| config.auths);
+        return serde_json::from_slice::<DockerConfig>(&text)
+            .ok()
+            .map(|config| config.auths);
     }
     serde_json::from_slice(&decode(".dockercfg")?).ok()
 }
@@ -69,7 +79,10 @@ fn auths(secret: &ConfigObject) -> Option<BTreeMap<String, Entry>> {
 /// `https://index.docker.io/v1/` → `index.docker.io`.
 fn place(key: &str) -> String {
     let bare = key.trim_start_matches("https://").trim_start_matches("http://");
-    let bare = bare.trim_end_matches('/').trim_end_matches("/v1").trim_end_matches("/v2");
+    let bare = bare
+        .trim_end_matches('/')
+        .trim_end_matches("/v1")
+        .trim_end_matches("/v2");
     bare.to_owned()
 }
 
@@ -90,13 +103,22 @@ fn covers(place: &str, image: &str) -> bool {
 }
 
 fn credentials(server: String, entry: Entry) -> AuthConfig {
-    let decoded = STANDARD.decode(&entry.auth).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let decoded = STANDARD
+        .decode(&entry.auth)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = decoded.as_deref().and_then(|text| text.split_once(':'));
     let (username, password) = match pair {
         Some((user, password)) if entry.username.is_empty() => (user.to_owned(), password.to_owned()),
         _ => (entry.username, entry.password),
     };
-    AuthConfig { username, password, identity_token: entry.identity_token, server_address: server, ..Default::default() }
+    AuthConfig {
+        username,
+        password,
+        identity_token: entry.identity_token,
+        server_address: server,
+        ..Default::default()
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +137,10 @@ mod tests {
             ..Default::default()
         };
         let users = |image: &str| -> Vec<(String, String)> {
-            matching(&secret, image).into_iter().map(|a| (a.username, a.password)).collect()
+            matching(&secret, image)
+                .into_iter()
+                .map(|a| (a.username, a.password))
+                .collect()
         };
         let pair = |a: &str, b: &str| vec![(a.to_owned(), b.to_owned())];
         assert_eq!(users("busybox:1"), pair("user", "pass"));

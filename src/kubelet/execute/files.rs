@@ -15,7 +15,9 @@ use std::path::{Path, PathBuf};
 const MAX_NAME: usize = 255;
 
 fn pod_log_dir(context: &Context, pod: &Pod) -> PathBuf {
-    context.dirs.pod_log(&pod.metadata.namespace, &pod.metadata.name, &pod.metadata.uid)
+    context
+        .dirs
+        .pod_log(&pod.metadata.namespace, &pod.metadata.name, &pod.metadata.uid)
 }
 
 /// Makes the Pod's log directory.
@@ -32,7 +34,10 @@ pub(super) async fn make_container_log_dir(context: &Context, pod: &Pod, contain
 
 /// PURE. `<pod>_<namespace>_<container>-<id>.log`, cut to what a file name may be.
 fn link_name(pod: &Pod, container: &str, id: &ContainerId) -> String {
-    let mut name = format!("{}_{}_{container}-{id}", pod.metadata.name, pod.metadata.namespace);
+    let mut name = format!(
+        "{}_{}_{container}-{id}",
+        pod.metadata.name, pod.metadata.namespace
+    );
     name.truncate(MAX_NAME - ".log".len());
     name + ".log"
 }

@@ -23,15 +23,27 @@ pub(super) struct Target<'a> {
 pub(super) async fn run(hook: &LifecycleHandler, target: &Target<'_>, limit: Duration) -> Result<(), String> {
     if let Some(action) = &hook.exec {
         let command: Vec<String> = action.command.iter().map(|w| w.to_string()).collect();
-        let done = target.context.runtime.exec_sync(target.id, &command, limit).await.map_err(|e| e.message)?;
+        let done = target
+            .context
+            .runtime
+            .exec_sync(target.id, &command, limit)
+            .await
+            .map_err(|e| e.message)?;
         return match done.exit_code {
             0 => Ok(()),
-            code => Err(format!("command exited with {code}: {}", String::from_utf8_lossy(&done.stderr))),
+            code => Err(format!(
+                "command exited with {code}: {}",
+                String::from_utf8_lossy(&done.stderr)
+            )),
         };
     }
     if let Some(action) = &hook.http_get {
         let port = port(&action.port, target.container).map_err(|error| format!("{error:?}"))?;
-        let host = if action.host.is_empty() { pod_ip(target).await? } else { action.host.to_string() };
+        let host = if action.host.is_empty() {
+            pod_ip(target).await?
+        } else {
+            action.host.to_string()
+        };
         return match http_get(action, &host, port, HTTP_LIMIT).await {
             Outcome::Success | Outcome::Warning(_) => Ok(()),
             Outcome::Failure(why) | Outcome::Error(why) => Err(why),
@@ -51,8 +63,20 @@ async fn pod_ip(target: &Target<'_>) -> Result<String, String> {
         return context.host_ips.first().map(ToString::to_string).ok_or_else(none);
     }
     let uid = &target.pod.metadata.uid;
-    let sandboxes = context.runtime.list_pod_sandboxes(Some(uid)).await.map_err(|e| e.message)?;
+    let sandboxes = context
+        .runtime
+        .list_pod_sandboxes(Some(uid))
+        .await
+        .map_err(|e| e.message)?;
     let newest = sandboxes.iter().max_by_key(|s| s.created_at).ok_or_else(none)?;
-    let status = context.runtime.pod_sandbox_status(&newest.id.as_str().into()).await.map_err(|e| e.message)?;
-    status.network.map(|n| n.ip).filter(|ip| !ip.is_empty()).ok_or_else(none)
+    let status = context
+        .runtime
+        .pod_sandbox_status(&newest.id.as_str().into())
+        .await
+        .map_err(|e| e.message)?;
+    status
+        .network
+        .map(|n| n.ip)
+        .filter(|ip| !ip.is_empty())
+        .ok_or_else(none)
 }

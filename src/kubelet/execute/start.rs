@@ -49,30 +49,51 @@ pub struct StartError {
 }
 
 fn config_error(message: impl ToString) -> StartError {
-    StartError { reason: "CreateContainerConfigError", message: message.to_string() }
+    StartError {
+        reason: "CreateContainerConfigError",
+        message: message.to_string(),
+    }
 }
 
 /// Pulls the image if the policy says so, creates the container and starts it. `Ok(false)` when `cancel` came while
 /// the image was pulled: the Pod is going away. Calls that create are never cut off, so nothing is lost sight of.
-pub async fn start_container(context: &Context, start: &Start, cancel: &CancellationToken) -> Result<bool, StartError> {
+pub async fn start_container(
+    context: &Context,
+    start: &Start,
+    cancel: &CancellationToken,
+) -> Result<bool, StartError> {
     let Some((spec, _)) = start.pod.container(&start.name) else {
-        return Err(config_error(format!("container {} is not in the pod's spec", start.name)));
+        return Err(config_error(format!(
+            "container {} is not in the pod's spec",
+            start.name
+        )));
     };
-    let (sandbox, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen).await.map_err(config_error)?;
+    let (sandbox, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen)
+        .await
+        .map_err(config_error)?;
     let image = tokio::select! {
         image = pull(context, start, spec, &sandbox) => image?,
         () = cancel.cancelled() => return Ok(false),
     };
-    let _turn = context.starts.acquire().await.expect("the semaphore is never closed");
+    let _turn = context
+        .starts
+        .acquire()
+        .await
+        .expect("the semaphore is never closed");
     if cancel.is_cancelled() {
         return Ok(false);
     }
     let config = configure(context, start, spec, &image).await;
     let config = config.map_err(|error| fail(context, start, None, error))?;
-    let id = create(context, start, &config, &sandbox).await.map_err(|error| fail(context, start, None, error))?;
+    let id = create(context, start, &config, &sandbox)
+        .await
+        .map_err(|error| fail(context, start, None, error))?;
     tell(context, start, "Created", "Container created".into());
     if let Err(error) = context.runtime.start_container(&id).await {
-        let error = StartError { reason: "RunContainerError", message: error.message };
+        let error = StartError {
+            reason: "RunContainerError",
+            message: error.message,
+        };
         return Err(fail(context, start, Some(&id), error));
     }
     tell(context, start, "Started", "Container started".into());
@@ -118,7 +139,10 @@ async fn pull(
     };
     match context.images.ensure(request, &on_event).await {
         Ok(image) => Ok(image.0.into()),
-        Err(error) => Err(StartError { reason: error.reason, message: error.message }),
+        Err(error) => Err(StartError {
+            reason: error.reason,
+            message: error.message,
+        }),
     }
 }
 
@@ -131,21 +155,41 @@ async fn configure(
 ) -> Result<v1::ContainerConfig, StartError> {
     let pod = &*start.pod;
     let env = environment(context, start, spec).await?;
-    let hosts = files::write_hosts(context, pod, &start.ips).await.map_err(config_error)?;
-    let input = mounts::Input { dirs: &context.dirs, pod, container: spec, volumes: &start.volumes, attempt: start.attempt };
-    let variable = |name: &str| env.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.clone());
-    let mounts = mounts::container(input, hosts, &variable).await.map_err(|error| {
-        tracing::warn!(pod.uid = %pod.metadata.uid, container = %spec.name, error = ?error, "mounts");
-        config_error(error)
-    })?;
+    let hosts = files::write_hosts(context, pod, &start.ips)
+        .await
+        .map_err(config_error)?;
+    let input = mounts::Input {
+        dirs: &context.dirs,
+        pod,
+        container: spec,
+        volumes: &start.volumes,
+        attempt: start.attempt,
+    };
+    let variable = |name: &str| {
+        env.iter()
+            .rev()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    };
+    let mounts = mounts::container(input, hosts, &variable)
+        .await
+        .map_err(|error| {
+            tracing::warn!(pod.uid = %pod.metadata.uid, container = %spec.name, error = ?error, "mounts");
+            config_error(error)
+        })?;
     let user = image_user(context, pod, spec, image).await?;
-    files::make_container_log_dir(context, pod, &spec.name).await.map_err(config_error)?;
+    files::make_container_log_dir(context, pod, &spec.name)
+        .await
+        .map_err(config_error)?;
     translate::container(&ContainerInput {
         pod,
         container: spec,
         attempt: start.attempt,
         image_ref: image,
-        image_user: ImageUser { uid: user.0, name: &user.1 },
+        image_user: ImageUser {
+            uid: user.0,
+            name: &user.1,
+        },
         env: &env,
         mounts: &mounts,
         memory_capacity: context.memory_bytes,
@@ -157,10 +201,17 @@ async fn configure(
     .map_err(config_error)
 }
 
-async fn environment(context: &Context, start: &Start, spec: &Container) -> Result<Vec<(String, String)>, StartError> {
+async fn environment(
+    context: &Context,
+    start: &Start,
+    spec: &Container,
+) -> Result<Vec<(String, String)>, StartError> {
     let mut objects = EnvObjects::default();
     for reference in env::container_references(spec) {
-        let key = NamespacedName { namespace: start.pod.metadata.namespace.clone(), name: (&*reference.name).into() };
+        let key = NamespacedName {
+            namespace: start.pod.metadata.namespace.clone(),
+            name: (&*reference.name).into(),
+        };
         let (found, into): (_, &mut BTreeMap<_, _>) = match reference.kind {
             Kind::ConfigMap => (context.data.config_map(&key).await, &mut objects.config_maps),
             Kind::Secret => (context.data.secret(&key).await, &mut objects.secrets),
@@ -173,7 +224,11 @@ async fn environment(context: &Context, start: &Start, spec: &Container) -> Resu
     env::resolve(&EnvInput {
         pod: &start.pod,
         container: spec,
-        pod_ips: if start.pod.spec.host_network { &context.host_ips } else { &start.ips },
+        pod_ips: if start.pod.spec.host_network {
+            &context.host_ips
+        } else {
+            &start.ips
+        },
         host_ips: &context.host_ips,
         objects: &objects,
         services: &services,
@@ -194,8 +249,14 @@ async fn image_user(
     if !non_root || own.run_as_user.or(all.run_as_user).is_some() {
         return Ok((None, String::new()));
     }
-    let status = context.image_service.image_status(image).await.map_err(|e| config_error(e.message))?;
-    Ok(status.map(|image| (image.uid.map(|uid| uid.value), image.username)).unwrap_or_default())
+    let status = context
+        .image_service
+        .image_status(image)
+        .await
+        .map_err(|e| config_error(e.message))?;
+    Ok(status
+        .map(|image| (image.uid.map(|uid| uid.value), image.username))
+        .unwrap_or_default())
 }
 
 async fn create(
@@ -204,7 +265,11 @@ async fn create(
     config: &v1::ContainerConfig,
     sandbox: &v1::PodSandboxConfig,
 ) -> Result<ContainerId, StartError> {
-    let error = match context.runtime.create_container(&start.sandbox, config, sandbox).await {
+    let error = match context
+        .runtime
+        .create_container(&start.sandbox, config, sandbox)
+        .await
+    {
         Ok(id) => return Ok(id),
         Err(error) => error,
     };
@@ -215,7 +280,10 @@ async fn create(
             tracing::debug!(%holder, %error, "the holder of our name stays");
         }
     }
-    Err(StartError { reason: "CreateContainerError", message: error.message })
+    Err(StartError {
+        reason: "CreateContainerError",
+        message: error.message,
+    })
 }
 
 /// PURE. The id in `name "…" is reserved for "<id>"`.
@@ -225,10 +293,24 @@ fn reserved_for(message: &str) -> Option<ContainerId> {
 }
 
 /// A container whose postStart hook fails is stopped; its restart policy decides what is next.
-async fn post_start(context: &Context, start: &Start, spec: &Container, id: &ContainerId) -> Result<(), StartError> {
-    let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else { return Ok(()) };
-    let target = hooks::Target { context, pod: &start.pod, container: spec, id };
-    let Err(why) = hooks::run(hook, &target, Duration::ZERO).await else { return Ok(()) };
+async fn post_start(
+    context: &Context,
+    start: &Start,
+    spec: &Container,
+    id: &ContainerId,
+) -> Result<(), StartError> {
+    let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.post_start.as_ref()) else {
+        return Ok(());
+    };
+    let target = hooks::Target {
+        context,
+        pod: &start.pod,
+        container: spec,
+        id,
+    };
+    let Err(why) = hooks::run(hook, &target, Duration::ZERO).await else {
+        return Ok(());
+    };
     tracing::warn!(pod.uid = %start.pod.metadata.uid, container = %start.name, %why, "postStart hook failed");
     let told = ("FailedPostStartHook", "PostStartHook failed".to_owned());
     context.tell_container(&start.pod, &start.name, EventType::Warning, told);
@@ -239,7 +321,10 @@ async fn post_start(context: &Context, start: &Start, spec: &Container, id: &Con
         message: "FailedPostStartHook".into(),
     };
     super::stop_container(context, &start.pod, &stop).await.ok();
-    Err(StartError { reason: "PostStartHookError", message: why })
+    Err(StartError {
+        reason: "PostStartHookError",
+        message: why,
+    })
 }
 
 #[cfg(test)]
@@ -248,7 +333,8 @@ mod tests {
 
     #[test]
     fn the_holder_of_a_name_is_read_from_the_runtimes_words() {
-        let words = r#"failed to reserve container name "web_p_n_u_0": name "web_p_n_u_0" is reserved for "abc123""#;
+        let words =
+            r#"failed to reserve container name "web_p_n_u_0": name "web_p_n_u_0" is reserved for "abc123""#;
         assert_eq!(reserved_for(words), Some("abc123".into()));
         assert_eq!(reserved_for("no such thing"), None);
     }

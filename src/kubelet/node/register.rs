@@ -27,7 +27,9 @@ pub enum Existing {
 
 /// Whether NodeRestriction lets a node set this label on itself; a create with any other is refused as a whole.
 pub fn allowed_label(key: &str) -> bool {
-    let Some((domain, _)) = key.split_once('/') else { return true };
+    let Some((domain, _)) = key.split_once('/') else {
+        return true;
+    };
     let is_or_below = |root: &str| domain == root || domain.ends_with(&format!(".{root}"));
     if is_or_below("kubelet.kubernetes.io") || is_or_below("node.kubernetes.io") {
         return true;
@@ -54,19 +56,25 @@ pub fn allowed_label(key: &str) -> bool {
 pub fn labels(facts: &Facts, wanted: &Labels) -> Labels {
     let arch = &facts.machine.arch;
     let own = [
-        ("kubernetes.io/hostname", &facts.name),
-        ("kubernetes.io/os", &"linux".into()),
+        ("kubernetes.io/hostname", &*facts.name),
+        ("kubernetes.io/os", "linux"),
         ("kubernetes.io/arch", arch),
-        ("beta.kubernetes.io/os", &"linux".into()),
+        ("beta.kubernetes.io/os", "linux"),
         ("beta.kubernetes.io/arch", arch),
     ]
-    .map(|(key, value): (&str, &Box<str>)| (key.into(), value.clone()));
+    .map(|(key, value)| (key.into(), value.into()));
     let allowed = wanted.iter().filter(|(key, _)| allowed_label(key));
     allowed.map(|(k, v)| (k.clone(), v.clone())).chain(own).collect()
 }
 
 /// The Node object for a create.
-pub fn node(facts: &Facts, labels: &Labels, taints: &[Taint], conditions: &[Condition], now: Timestamp) -> Value {
+pub fn node(
+    facts: &Facts,
+    labels: &Labels,
+    taints: &[Taint],
+    conditions: &[Condition],
+    now: Timestamp,
+) -> Value {
     let mut spec = Map::new();
     if !taints.is_empty() {
         spec.insert("taints".into(), json!(taints));
@@ -103,7 +111,11 @@ pub fn existing(node: &Value, facts: &Facts, labels: &Labels) -> Existing {
         .collect();
     let patch = (!missing.is_empty()).then(|| json!({"metadata": {"labels": missing}}));
     let rebooted = !foreign && differs(text("bootID"), &facts.machine.boot_id);
-    Existing::Adopt { patch, taken_over: foreign, rebooted }
+    Existing::Adopt {
+        patch,
+        taken_over: foreign,
+        rebooted,
+    }
 }
 
 /// Status of the Node's `Ready` condition, if it has one.

@@ -56,13 +56,31 @@ pub fn conditions(before: &[Condition], problem: Option<&str>, now: Timestamp) -
     };
     // Ready is the last one, as kubelet puts it.
     let all = [
-        ("MemoryPressure", false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
-        ("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-        ("PIDPressure", false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        (
+            "MemoryPressure",
+            false,
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (
+            "DiskPressure",
+            false,
+            "KubeletHasNoDiskPressure",
+            "kubelet has no disk pressure",
+        ),
+        (
+            "PIDPressure",
+            false,
+            "KubeletHasSufficientPID",
+            "kubelet has sufficient PID available",
+        ),
         ready,
     ];
     let since = |kind: &str, status| {
-        before.iter().find(|c| c.kind == kind && c.status == status).map_or(now, |c| c.since)
+        before
+            .iter()
+            .find(|c| c.kind == kind && c.status == status)
+            .map_or(now, |c| c.since)
     };
     all.map(|(kind, status, reason, message)| Condition {
         kind,
@@ -83,7 +101,10 @@ pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<
     let failed = |kind: &str| match status.conditions.iter().find(|c| c.r#type == kind) {
         Some(condition) if condition.status => None,
         Some(condition) => Some((condition.reason.clone(), condition.message.clone())),
-        None => Some(("Unknown".to_owned(), format!("the runtime says nothing about {kind}"))),
+        None => Some((
+            "Unknown".to_owned(),
+            format!("the runtime says nothing about {kind}"),
+        )),
     };
     let runtime = failed("RuntimeReady").map(|(reason, message)| {
         format!("container runtime status check may not have completed yet: runtime not ready: {reason}: {message}")
@@ -132,12 +153,17 @@ fn condition(condition: &Condition, now: Timestamp) -> Value {
 
 /// `metav1.Time` has whole seconds.
 fn seconds(time: Timestamp) -> String {
-    Timestamp::from_second(time.as_second()).unwrap_or(time).to_string()
+    Timestamp::from_second(time.as_second())
+        .unwrap_or(time)
+        .to_string()
 }
 
 fn addresses(facts: &Facts) -> Vec<Value> {
-    let mut all: Vec<Value> =
-        facts.ips.iter().map(|ip| json!({"type": "InternalIP", "address": ip.to_string()})).collect();
+    let mut all: Vec<Value> = facts
+        .ips
+        .iter()
+        .map(|ip| json!({"type": "InternalIP", "address": ip.to_string()}))
+        .collect();
     all.push(json!({"type": "Hostname", "address": facts.name}));
     all
 }
@@ -156,17 +182,29 @@ fn hugepages_name(size_kib: u64) -> String {
 }
 
 fn hugepages(facts: &Facts) -> impl Iterator<Item = (String, u64)> {
-    facts.machine.hugepages.iter().map(|(size, count)| (hugepages_name(*size), size.saturating_mul(*count) * 1024))
+    facts
+        .machine
+        .hugepages
+        .iter()
+        .map(|(size, count)| (hugepages_name(*size), size.saturating_mul(*count) * 1024))
 }
 
 fn capacity(facts: &Facts) -> Value {
-    resources(facts, facts.machine.memory_bytes, kibibytes(facts.disk.capacity_bytes))
+    resources(
+        facts,
+        facts.machine.memory_bytes,
+        kibibytes(facts.disk.capacity_bytes),
+    )
 }
 
 /// Capacity without what kubelet keeps back by default, and without preallocated huge pages.
 fn allocatable(facts: &Facts) -> Value {
     let huge: u64 = hugepages(facts).map(|(_, bytes)| bytes).sum();
-    let memory = facts.machine.memory_bytes.saturating_sub(RESERVED_MEMORY).saturating_sub(huge);
+    let memory = facts
+        .machine
+        .memory_bytes
+        .saturating_sub(RESERVED_MEMORY)
+        .saturating_sub(huge);
     let disk = facts.disk.capacity_bytes / 100 * (100 - RESERVED_DISK_PERCENT);
     resources(facts, memory, disk.to_string())
 }
@@ -178,7 +216,11 @@ fn resources(facts: &Facts, memory: u64, disk: String) -> Value {
     all.insert("pods".into(), facts.max_pods.to_string().into());
     all.insert("ephemeral-storage".into(), disk.into());
     for (name, bytes) in hugepages(facts) {
-        let amount = if bytes == 0 { "0".to_owned() } else { kibibytes(bytes) };
+        let amount = if bytes == 0 {
+            "0".to_owned()
+        } else {
+            kibibytes(bytes)
+        };
         all.insert(name, amount.into());
     }
     Value::Object(all)

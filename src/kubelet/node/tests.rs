@@ -21,12 +21,20 @@ struct Server {
 impl Server {
     fn check(&self) -> ApiResult<()> {
         if *self.down.lock().unwrap() {
-            return Err(ApiError::Unreachable { verb: "GET", path: "/".into(), cause: "refused".into() });
+            return Err(ApiError::Unreachable {
+                verb: "GET",
+                path: "/".into(),
+                cause: "refused".into(),
+            });
         }
         Ok(())
     }
     fn ready(&self) -> Option<String> {
-        self.node.lock().unwrap().as_ref().and_then(|n| register::ready(n).map(str::to_owned))
+        self.node
+            .lock()
+            .unwrap()
+            .as_ref()
+            .and_then(|n| register::ready(n).map(str::to_owned))
     }
     fn events(&self) -> Vec<String> {
         std::mem::take(&mut self.events.lock().unwrap())
@@ -47,7 +55,9 @@ impl Nodes for Server {
     }
     async fn patch(&self, _: &str, patch: &Value) -> ApiResult<Value> {
         let mut node = self.node.lock().unwrap();
-        let labels = node.as_mut().unwrap()["metadata"]["labels"].as_object_mut().unwrap();
+        let labels = node.as_mut().unwrap()["metadata"]["labels"]
+            .as_object_mut()
+            .unwrap();
         labels.extend(patch["metadata"]["labels"].as_object().unwrap().clone());
         Ok(json!({}))
     }
@@ -102,7 +112,11 @@ fn start(server: Arc<Server>, cri: FakeCri) -> World {
     agent.facts.machine.machine_id = "ours".into();
     agent.facts.machine.system_uuid = "ours".into();
     tokio::spawn(agent.run(drain.signal()));
-    World { server, cri, _drain: drain }
+    World {
+        server,
+        cri,
+        _drain: drain,
+    }
 }
 
 async fn pass(seconds: u64) {
@@ -118,9 +132,18 @@ async fn a_node_registers_and_follows_the_runtimes_readiness() {
     assert_eq!(world.server.ready().as_deref(), Some("False"));
     world.cri.set_network_ready(true);
     pass(1).await;
-    assert_eq!(world.server.ready().as_deref(), Some("True"), "told at once, not at the next look");
+    assert_eq!(
+        world.server.ready().as_deref(),
+        Some("True"),
+        "told at once, not at the next look"
+    );
     let node = world.server.node.lock().unwrap().clone().unwrap();
-    assert!(node["status"]["nodeInfo"]["containerRuntimeVersion"].as_str().unwrap().contains("://"));
+    assert!(
+        node["status"]["nodeInfo"]["containerRuntimeVersion"]
+            .as_str()
+            .unwrap()
+            .contains("://")
+    );
     assert_eq!(node["status"]["addresses"][0]["address"], "10.0.0.1");
     world.cri.fail("Status", tonic::Code::Unavailable, "gone");
     pass(6).await;
@@ -132,7 +155,10 @@ async fn a_node_registers_and_follows_the_runtimes_readiness() {
 async fn an_unchanged_status_is_reported_every_five_minutes_and_the_lease_every_ten_seconds() {
     let world = start(Arc::default(), FakeCri::new());
     pass(5).await;
-    let (reports, leases) = (*world.server.reports.lock().unwrap(), *world.server.leases.lock().unwrap());
+    let (reports, leases) = (
+        *world.server.reports.lock().unwrap(),
+        *world.server.leases.lock().unwrap(),
+    );
     pass(290).await;
     assert_eq!(*world.server.reports.lock().unwrap(), reports);
     assert_eq!(*world.server.leases.lock().unwrap(), leases + 29);
@@ -185,5 +211,9 @@ async fn another_live_machine_of_our_name_is_left_alone() {
     let world = start(server, FakeCri::new());
     pass(60).await;
     assert_eq!(*world.server.node.lock().unwrap(), Some(theirs));
-    assert_eq!(*world.server.leases.lock().unwrap(), 0, "their Lease is not ours to renew");
+    assert_eq!(
+        *world.server.leases.lock().unwrap(),
+        0,
+        "their Lease is not ours to renew"
+    );
 }

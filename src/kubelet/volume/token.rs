@@ -11,11 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const DEFAULT_SECONDS: i64 = 3600;
 const MAX_AGE: SignedDuration = SignedDuration::from_hours(24);
 
-/// Tokens by pod, volume and path.
+/// Tokens of one Pod by volume and path.
+type OfPod = HashMap<(Box<str>, Box<str>), Token>;
+
+/// Tokens of all pods.
 pub(super) struct Tokens {
     data: Arc<dyn ConfigData>,
     /// Protects the map only; never held over a call.
-    held: Mutex<HashMap<PodUid, HashMap<(Box<str>, Box<str>), Token>>>,
+    held: Mutex<HashMap<PodUid, OfPod>>,
 }
 
 impl Tokens {
@@ -62,7 +65,7 @@ impl Tokens {
         self.lock().remove(uid);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<PodUid, HashMap<(Box<str>, Box<str>), Token>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<PodUid, OfPod>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -23,17 +23,29 @@ impl Workers {
         key: Key,
         job: impl Future<Output = Done> + Send + 'static,
     ) {
-        state.jobs.entry(key).or_insert_with(|| Job { cancel: CancellationToken::new(), deadline: None });
+        state.jobs.entry(key).or_insert_with(|| Job {
+            cancel: CancellationToken::new(),
+            deadline: None,
+        });
         let (slot, marks, uid) = (slot.clone(), self.marks.clone(), state.pod.metadata.uid.clone());
         tokio::spawn(async move {
             let done = job.await;
-            slot.done.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+            slot.done
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(done);
             marks.mark(uid);
         });
     }
 
     /// Starts what was chosen of a plan.
-    pub(super) fn start_work(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, observed: &Observed, work: Work) {
+    pub(super) fn start_work(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        observed: &Observed,
+        work: Work,
+    ) {
         for stop in work.stops {
             self.start_stop(slot, state, stop);
         }
@@ -41,10 +53,17 @@ impl Workers {
             Some(attempt) => self.start_sandbox(slot, state, observed, (work.clean_up, attempt)),
             None if work.clean_up.is_empty() => {}
             None => {
-                let (context, pod, observed, steps) =
-                    (self.context.clone(), state.pod.clone(), observed.clone(), work.clean_up);
+                let (context, pod, observed, steps) = (
+                    self.context.clone(),
+                    state.pod.clone(),
+                    observed.clone(),
+                    work.clean_up,
+                );
                 self.spawn(slot, state, Key::CleanUp, async move {
-                    Done::Plain(Key::CleanUp, execute::clean_up(&context, &pod, &observed, &steps).await)
+                    Done::Plain(
+                        Key::CleanUp,
+                        execute::clean_up(&context, &pod, &observed, &steps).await,
+                    )
                 });
             }
         }
@@ -54,12 +73,31 @@ impl Workers {
     }
 
     fn start_stop(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, action: Action) {
-        let Action::StopContainer { id, name, grace_seconds, message } = action else { return };
+        let Action::StopContainer {
+            id,
+            name,
+            grace_seconds,
+            message,
+        } = action
+        else {
+            return;
+        };
         let key = Key::Stop(id.clone());
         let deadline = Some(self.context.now() + SignedDuration::from_secs(grace_seconds));
-        state.jobs.insert(key.clone(), Job { cancel: CancellationToken::new(), deadline });
+        state.jobs.insert(
+            key.clone(),
+            Job {
+                cancel: CancellationToken::new(),
+                deadline,
+            },
+        );
         let (context, pod) = (self.context.clone(), state.pod.clone());
-        let stop = Stop { id, name, grace_seconds, message };
+        let stop = Stop {
+            id,
+            name,
+            grace_seconds,
+            message,
+        };
         self.spawn(slot, state, key.clone(), async move {
             Done::Plain(key, execute::stop_container(&context, &pod, &stop).await)
         });
@@ -74,7 +112,10 @@ impl Workers {
     ) {
         let (context, pod, seen) = (self.context.clone(), state.pod.clone(), state.seen);
         let observed = observed.clone();
-        if steps.iter().any(|step| matches!(step, Action::StopSandbox { .. })) {
+        if steps
+            .iter()
+            .any(|step| matches!(step, Action::StopSandbox { .. }))
+        {
             let text = "Pod sandbox changed, it will be killed and re-created.".to_owned();
             context.tell(&pod, EventType::Normal, "SandboxChanged", text);
         }
@@ -87,8 +128,22 @@ impl Workers {
         });
     }
 
-    fn start_start(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, observed: &Observed, action: Action) {
-        let Action::StartContainer { name, attempt, sandbox, .. } = action else { return };
+    fn start_start(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        observed: &Observed,
+        action: Action,
+    ) {
+        let Action::StartContainer {
+            name,
+            attempt,
+            sandbox,
+            ..
+        } = action
+        else {
+            return;
+        };
         let place = observed.sandboxes.iter().find(|s| s.id == sandbox);
         let start = Start {
             pod: state.pod.clone(),
@@ -102,7 +157,13 @@ impl Workers {
         };
         let (context, cancel) = (self.context.clone(), CancellationToken::new());
         let key = Key::Start(name.clone());
-        state.jobs.insert(key.clone(), Job { cancel: cancel.clone(), deadline: None });
+        state.jobs.insert(
+            key.clone(),
+            Job {
+                cancel: cancel.clone(),
+                deadline: None,
+            },
+        );
         self.spawn(slot, state, key, async move {
             Done::Start(name, execute::start_container(&context, &start, &cancel).await)
         });
@@ -138,11 +199,18 @@ impl Workers {
 
     /// Follows changed ConfigMaps and Secrets and renews tokens of one running Pod.
     pub async fn refresh_volumes(&self, uid: &PodUid) {
-        let Some(slot) = self.slots().get(uid).cloned() else { return };
+        let Some(slot) = self.slots().get(uid).cloned() else {
+            return;
+        };
         let pod = {
             let state = slot.state.lock().await;
             let ended = state.memory.as_ref().is_some_and(|memory| memory.ended);
-            let changes = state.pod.spec.volumes.iter().any(|v| v.config_map.is_some() || v.secret.is_some() || v.projected.is_some());
+            let changes = state
+                .pod
+                .spec
+                .volumes
+                .iter()
+                .any(|v| v.config_map.is_some() || v.secret.is_some() || v.projected.is_some());
             if ended || !changes || !state.in_api || state.volumes.paths.is_none() {
                 return;
             }
@@ -153,7 +221,12 @@ impl Workers {
 
     /// Nothing of the Pod runs any more: remove what it left, tell its last status, and let its API object go.
     pub(super) fn start_leftovers(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State) {
-        let (context, place, pod, in_api) = (self.context.clone(), slot.clone(), state.pod.clone(), state.in_api);
+        let (context, place, pod, in_api) = (
+            self.context.clone(),
+            slot.clone(),
+            state.pod.clone(),
+            state.in_api,
+        );
         self.spawn(slot, state, Key::Leftovers, async move {
             let gone = async {
                 *place.volumes.lock().await = true;

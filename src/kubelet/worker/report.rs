@@ -30,7 +30,13 @@ struct State {
 
 impl Reporter {
     pub(super) fn new(context: Arc<Context>, key: NamespacedName, uid: PodUid) -> Arc<Self> {
-        Arc::new(Self { context, key, uid, state: Mutex::default(), busy: watch::Sender::new(false) })
+        Arc::new(Self {
+            context,
+            key,
+            uid,
+            state: Mutex::default(),
+            busy: watch::Sender::new(false),
+        })
     }
 
     /// Sees to it that this status, or a later one, is told.

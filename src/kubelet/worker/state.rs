@@ -121,7 +121,9 @@ impl State {
             return Intent::Run;
         }
         let grace = meta.deletion_grace_period_seconds;
-        Intent::Terminate { grace_seconds: grace.unwrap_or(self.pod.spec.termination_grace_period_seconds) }
+        Intent::Terminate {
+            grace_seconds: grace.unwrap_or(self.pod.spec.termination_grace_period_seconds),
+        }
     }
 
     /// Takes over how jobs ended.
@@ -166,9 +168,19 @@ impl State {
 
     /// 1, 2, 4, 8 and then 10 s.
     fn cool(&mut self, key: Key, now: Timestamp) {
-        let failures = self.cooldowns.get(&key).map_or(0, |c| c.failures).saturating_add(1);
+        let failures = self
+            .cooldowns
+            .get(&key)
+            .map_or(0, |c| c.failures)
+            .saturating_add(1);
         let seconds = (1_i64 << failures.saturating_sub(1).min(4)).min(10);
-        self.cooldowns.insert(key, Cooldown { failures, until: now + SignedDuration::from_secs(seconds) });
+        self.cooldowns.insert(
+            key,
+            Cooldown {
+                failures,
+                until: now + SignedDuration::from_secs(seconds),
+            },
+        );
     }
 
     /// Nothing of this key is under way or has to wait.
@@ -178,7 +190,11 @@ impl State {
 
     /// When the next pause after a failure is over.
     pub(super) fn cooled(&self, now: Timestamp) -> Option<Timestamp> {
-        self.cooldowns.values().map(|c| c.until).filter(|until| *until > now).min()
+        self.cooldowns
+            .values()
+            .map(|c| c.until)
+            .filter(|until| *until > now)
+            .min()
     }
 
     /// A container start is under way.
@@ -189,9 +205,11 @@ impl State {
     /// The volumes have to be set up, for the first time or because a label they may show has changed.
     pub(super) fn wants_volumes(&self, now: Timestamp) -> bool {
         let meta = &self.pod.metadata;
-        let current = self.volumes.with.as_ref().is_some_and(|with| {
-            with.labels == meta.labels && with.annotations == meta.annotations
-        });
+        let current = self
+            .volumes
+            .with
+            .as_ref()
+            .is_some_and(|with| with.labels == meta.labels && with.annotations == meta.annotations);
         let ended = self.memory.as_ref().is_some_and(|memory| memory.ended);
         !ended && (self.volumes.paths.is_none() || !current) && self.free(&Key::Volumes, now)
     }
@@ -245,14 +263,19 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
     }));
     let name_of = |id: &ContainerId| observed.containers.iter().find(|c| c.id == *id).map(|c| &c.name);
     let stopping = |name: &str| {
-        state.jobs.keys().any(|key| matches!(key, Key::Stop(id) if name_of(id).is_some_and(|n| **n == *name)))
+        state
+            .jobs
+            .keys()
+            .any(|key| matches!(key, Key::Stop(id) if name_of(id).is_some_and(|n| **n == *name)))
     };
     // A Pod that goes is cleaned up when nothing of it is being started any more.
     let settled = !(state.terminating && state.starting());
     let may_clean = settled && state.free(&Key::CleanUp, now) && state.free(&Key::Sandbox, now);
     for action in &plan.actions {
         match action {
-            Action::StopContainer { id, grace_seconds, .. } => {
+            Action::StopContainer {
+                id, grace_seconds, ..
+            } => {
                 if may_stop(state, id, now + SignedDuration::from_secs(*grace_seconds), now) {
                     work.stops.push(action.clone());
                 }
@@ -284,6 +307,3 @@ fn may_stop(state: &State, id: &ContainerId, deadline: Timestamp, now: Timestamp
         None => state.free(&key, now),
     }
 }
-
-#[cfg(test)]
-mod tests;

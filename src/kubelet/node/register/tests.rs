@@ -3,13 +3,27 @@ use super::*;
 
 #[test]
 fn node_restriction_limits_our_labels() {
-    for key in ["zone", "example.com/zone", "kubernetes.io/hostname", "node.kubernetes.io/exclude", "x.kubelet.kubernetes.io/a"] {
+    for key in [
+        "zone",
+        "example.com/zone",
+        "kubernetes.io/hostname",
+        "node.kubernetes.io/exclude",
+        "x.kubelet.kubernetes.io/a",
+    ] {
         assert!(allowed_label(key), "{key}");
     }
-    for key in ["node-role.kubernetes.io/worker", "node-restriction.kubernetes.io/a", "kubernetes.io/x", "a.k8s.io/b"] {
+    for key in [
+        "node-role.kubernetes.io/worker",
+        "node-restriction.kubernetes.io/a",
+        "kubernetes.io/x",
+        "a.k8s.io/b",
+    ] {
         assert!(!allowed_label(key), "{key}");
     }
-    let wanted = Labels::from([("disk".into(), "ssd".into()), ("node-role.kubernetes.io/worker".into(), "".into())]);
+    let wanted = Labels::from([
+        ("disk".into(), "ssd".into()),
+        ("node-role.kubernetes.io/worker".into(), "".into()),
+    ]);
     let labels = labels(&facts(), &wanted);
     assert_eq!(labels.len(), 6);
     assert_eq!(&*labels["kubernetes.io/hostname"], "worker-1");
@@ -20,7 +34,13 @@ fn node_restriction_limits_our_labels() {
 #[test]
 fn a_new_node_has_everything() {
     let facts = facts();
-    let node = node(&facts, &labels(&facts, &Labels::new()), &[], &[], Timestamp::UNIX_EPOCH);
+    let node = node(
+        &facts,
+        &labels(&facts, &Labels::new()),
+        &[],
+        &[],
+        Timestamp::UNIX_EPOCH,
+    );
     assert_eq!(node["metadata"]["name"], "worker-1");
     assert_eq!(node["status"]["capacity"]["pods"], "110");
     assert!(node["spec"].get("taints").is_none());
@@ -40,8 +60,11 @@ fn registered(machine: &str, ready: &str) -> Value {
 fn our_own_node_is_adopted_with_the_labels_that_are_missing() {
     let facts = facts();
     let labels = labels(&facts, &Labels::new());
-    let Existing::Adopt { patch: Some(patch), taken_over: false, rebooted: false } =
-        existing(&registered("m1", "True"), &facts, &labels)
+    let Existing::Adopt {
+        patch: Some(patch),
+        taken_over: false,
+        rebooted: false,
+    } = existing(&registered("m1", "True"), &facts, &labels)
     else {
         panic!("ours is adopted")
     };
@@ -50,24 +73,52 @@ fn our_own_node_is_adopted_with_the_labels_that_are_missing() {
     assert!(!changed.contains_key("kubernetes.io/os") && !changed.contains_key("foreign"));
     let mut whole = registered("m1", "True");
     whole["metadata"]["labels"] = json!(labels);
-    assert_eq!(existing(&whole, &facts, &labels), Existing::Adopt { patch: None, taken_over: false, rebooted: false });
+    assert_eq!(
+        existing(&whole, &facts, &labels),
+        Existing::Adopt {
+            patch: None,
+            taken_over: false,
+            rebooted: false
+        }
+    );
 }
 
 #[test]
 fn another_machine_that_is_alive_is_a_clash_and_a_dead_one_is_not() {
     let facts = facts();
-    let Existing::Clash(text) = existing(&registered("m2", "True"), &facts, &Labels::new()) else { panic!("clash") };
-    assert!(text.contains("worker-1") && text.contains("m2") && text.contains("--node"), "{text}");
+    let Existing::Clash(text) = existing(&registered("m2", "True"), &facts, &Labels::new()) else {
+        panic!("clash")
+    };
+    assert!(
+        text.contains("worker-1") && text.contains("m2") && text.contains("--node"),
+        "{text}"
+    );
     let dead = existing(&registered("m2", "Unknown"), &facts, &Labels::new());
-    assert_eq!(dead, Existing::Adopt { patch: None, taken_over: true, rebooted: false });
-    assert!(matches!(existing(&json!({}), &facts, &Labels::new()), Existing::Adopt { taken_over: false, .. }));
+    assert_eq!(
+        dead,
+        Existing::Adopt {
+            patch: None,
+            taken_over: true,
+            rebooted: false
+        }
+    );
+    assert!(matches!(
+        existing(&json!({}), &facts, &Labels::new()),
+        Existing::Adopt {
+            taken_over: false,
+            ..
+        }
+    ));
 }
 
 #[test]
 fn a_new_boot_id_is_a_reboot() {
     let mut facts = facts();
     facts.machine.boot_id = "b2".into();
-    assert!(matches!(existing(&registered("m1", "Unknown"), &facts, &Labels::new()), Existing::Adopt { rebooted: true, .. }));
+    assert!(matches!(
+        existing(&registered("m1", "Unknown"), &facts, &Labels::new()),
+        Existing::Adopt { rebooted: true, .. }
+    ));
 }
 
 #[test]
@@ -75,7 +126,10 @@ fn times_of_change_are_kept_while_the_status_is_the_same() {
     let node = json!({"status": {"conditions": [
         {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-21T10:00:00Z"},
     ]}});
-    assert_eq!(since(&node, "Ready", true), Some("2026-11-21T10:00:00Z".parse().unwrap()));
+    assert_eq!(
+        since(&node, "Ready", true),
+        Some("2026-11-21T10:00:00Z".parse().unwrap())
+    );
     assert_eq!(since(&node, "Ready", false), None);
     assert_eq!(since(&node, "DiskPressure", false), None);
 }

@@ -16,7 +16,10 @@ pub(in crate::kubelet::node) fn facts() -> Facts {
             swap_bytes: 0,
             hugepages: vec![(2048, 3), (1 << 20, 0)],
         },
-        disk: Disk { capacity_bytes: 100 << 30, available_bytes: 50 << 30 },
+        disk: Disk {
+            capacity_bytes: 100 << 30,
+            available_bytes: 50 << 30,
+        },
         ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
         max_pods: 110,
         port: 10250,
@@ -38,16 +41,30 @@ fn capacity_and_allocatable_are_quantities() {
     assert_eq!(capacity["ephemeral-storage"], "104857600Ki");
     assert_eq!(capacity["hugepages-2Mi"], "6144Ki");
     assert_eq!(capacity["hugepages-1Gi"], "0");
-    assert_eq!(allocatable["memory"], format!("{}Ki", (4 << 20) - 100 * 1024 - 6144));
-    assert_eq!(allocatable["ephemeral-storage"], (((100_u64 << 30) / 100) * 90).to_string());
+    assert_eq!(
+        allocatable["memory"],
+        format!("{}Ki", (4 << 20) - 100 * 1024 - 6144)
+    );
+    assert_eq!(
+        allocatable["ephemeral-storage"],
+        (((100_u64 << 30) / 100) * 90).to_string()
+    );
 }
 
 #[test]
 fn node_info_names_machine_and_runtime() {
     let status = status(&facts(), &[], at(0));
-    assert_eq!(status["nodeInfo"]["containerRuntimeVersion"], "containerd://2.4.2");
+    assert_eq!(
+        status["nodeInfo"]["containerRuntimeVersion"],
+        "containerd://2.4.2"
+    );
     assert_eq!(status["nodeInfo"]["osImage"], "Debian GNU/Linux 12 (bookworm)");
-    assert!(status["nodeInfo"]["kubeletVersion"].as_str().unwrap().starts_with("v1.36."));
+    assert!(
+        status["nodeInfo"]["kubeletVersion"]
+            .as_str()
+            .unwrap()
+            .starts_with("v1.36.")
+    );
     assert_eq!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"], 10250);
 }
 
@@ -65,14 +82,27 @@ fn a_patch_replaces_the_addresses() {
 fn conditions_keep_the_time_of_their_last_change() {
     let first = conditions(&[], Some("no network"), at(10));
     let ready = |all: &[Condition]| all.iter().find(|c| c.kind == "Ready").unwrap().clone();
-    assert_eq!((ready(&first).reason, ready(&first).since), ("KubeletNotReady", at(10)));
+    assert_eq!(
+        (ready(&first).reason, ready(&first).since),
+        ("KubeletNotReady", at(10))
+    );
     let same = conditions(&first, Some("still no network"), at(20));
-    assert_eq!((&*ready(&same).message, ready(&same).since), ("still no network", at(10)));
+    assert_eq!(
+        (&*ready(&same).message, ready(&same).since),
+        ("still no network", at(10))
+    );
     let turned = conditions(&same, None, at(30));
     assert_eq!((ready(&turned).status, ready(&turned).since), (true, at(30)));
-    let others: Vec<_> = turned.iter().filter(|c| c.kind != "Ready").map(|c| (c.status, c.since)).collect();
+    let others: Vec<_> = turned
+        .iter()
+        .filter(|c| c.kind != "Ready")
+        .map(|c| (c.status, c.since))
+        .collect();
     assert_eq!(others, [(false, at(10)); 3]);
-    assert_eq!(condition(&ready(&turned), at(40))["lastHeartbeatTime"], "1970-01-01T00:00:40Z");
+    assert_eq!(
+        condition(&ready(&turned), at(40))["lastHeartbeatTime"],
+        "1970-01-01T00:00:40Z"
+    );
 }
 
 #[test]
@@ -80,17 +110,30 @@ fn the_runtimes_conditions_make_the_problem() {
     let condition = |kind: &str, status, message: &str| RuntimeCondition {
         r#type: kind.into(),
         status,
-        reason: if status { String::new() } else { "NetworkPluginNotReady".into() },
+        reason: if status {
+            String::new()
+        } else {
+            "NetworkPluginNotReady".into()
+        },
         message: message.into(),
     };
     let status = |network, message| RuntimeStatus {
-        conditions: vec![condition("RuntimeReady", true, ""), condition("NetworkReady", network, message)],
+        conditions: vec![
+            condition("RuntimeReady", true, ""),
+            condition("NetworkReady", network, message),
+        ],
     };
     assert_eq!(problem(Ok(&status(true, ""))), None);
     assert_eq!(
         problem(Ok(&status(false, "cni plugin not initialized"))).unwrap(),
         "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni plugin not initialized"
     );
-    assert_eq!(problem(Err("connect: no such file")).unwrap(), "container runtime is down: connect: no such file");
-    assert!(problem(Ok(&RuntimeStatus::default())).is_some(), "silence is not readiness");
+    assert_eq!(
+        problem(Err("connect: no such file")).unwrap(),
+        "container runtime is down: connect: no such file"
+    );
+    assert!(
+        problem(Ok(&RuntimeStatus::default())).is_some(),
+        "silence is not readiness"
+    );
 }

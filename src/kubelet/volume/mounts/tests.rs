@@ -85,7 +85,8 @@ async fn a_container_that_mounts_its_own_hosts_file_keeps_it() {
 #[tokio::test]
 async fn bad_mounts_are_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
-    let cases: [(fn(&mut VolumeMount), &str); 4] = [
+    type Case = (fn(&mut VolumeMount), &'static str);
+    let cases: [Case; 4] = [
         (
             |m| m.name = "nope".into(),
             r#"cannot find volume "nope" to mount into container "main""#,

@@ -1,0 +1,313 @@
+//! A node in memory, and lives of an agent on it.
+
+use super::super::serve;
+use crate::api::{Change, ConfigObject};
+use crate::config::KubeletConfig;
+use crate::kubelet::context::{Clock, Context, PARALLEL_STARTS};
+use crate::kubelet::dirs::Dirs;
+use crate::kubelet::images::ImageManager;
+use crate::kubelet::probe::Probes;
+use crate::kubelet::volume::Volumes;
+use crate::kubelet::worker::Marks;
+use crate::model::pod::Pod;
+use crate::model::{ContainerId, NamespacedName};
+use crate::task::Drain;
+use crate::testing::fake_api::ToldEvent;
+use crate::testing::{FakeApi, FakeCri};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+/// What outlives the agent.
+pub(super) struct World {
+    pub(super) cri: FakeCri,
+    pub(super) api: FakeApi,
+    dir: tempfile::TempDir,
+    /// The node's clock.
+    now: Arc<Mutex<Timestamp>>,
+}
+
+/// A Pod of the namespace `default`.
+pub(super) fn pod(name: &str, spec: Value) -> Value {
+    json!({"metadata": {"name": name, "namespace": "default", "uid": format!("uid-{name}")}, "spec": spec})
+}
+
+/// A container of an image that the registry has.
+pub(super) fn container(name: &str) -> Value {
+    json!({"name": name, "image": "registry.test/app:1", "terminationMessagePath": "/dev/termination-log"})
+}
+
+fn decode(pod: &Value) -> Arc<Pod> {
+    Arc::new(serde_json::from_value(pod.clone()).unwrap())
+}
+
+fn key(name: &str) -> NamespacedName {
+    NamespacedName::new("default", name)
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let cri = FakeCri::new();
+        cri.serve_image("registry.test/app:1");
+        let now = Arc::new(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap()));
+        cri.set_time(*now.lock().unwrap());
+        Self {
+            cri,
+            api: FakeApi::new(),
+            dir: tempfile::tempdir().unwrap(),
+            now,
+        }
+    }
+
+    /// An agent that has listed no pods.
+    pub(super) fn start(&self) -> Life<'_> {
+        self.start_with(&[])
+    }
+
+    /// An agent whose first list is this, with the statuses the API server has.
+    pub(super) fn start_with(&self, pods: &[&Value]) -> Life<'_> {
+        let mut life = self.start_unlisted();
+        let list = pods.iter().map(|pod| decode(&self.with_status(pod))).collect();
+        life.send(Change::Replaced(list));
+        life
+    }
+
+    /// An agent that finds this Pod being deleted, or gone already.
+    pub(super) fn start_deleting(&self, pod: &Value) -> Life<'_> {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        if !self.api.state().pods.contains_key(&key(name)) {
+            return self.start_with(&[]);
+        }
+        let mut deleting = pod.clone();
+        deleting["metadata"]["deletionTimestamp"] = self.now().to_string().into();
+        deleting["metadata"]["deletionGracePeriodSeconds"] = 1.into();
+        self.start_with(&[&deleting])
+    }
+
+    /// An agent whose watch says nothing.
+    pub(super) fn start_unlisted(&self) -> Life<'_> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let (changes, receiver) = mpsc::channel(64);
+        let drain = Drain::new();
+        let signal = drain.signal();
+        let marks = Arc::new(Marks::default());
+        let _inside = runtime.enter();
+        let context = Arc::new(self.context(&marks));
+        runtime.spawn(serve(context, marks, receiver, signal));
+        drop(_inside);
+        Life {
+            world: self,
+            runtime,
+            changes,
+            _drain: drain,
+        }
+    }
+
+    fn context(&self, marks: &Arc<Marks>) -> Context {
+        let config = Arc::new(self.config());
+        let dirs = Dirs {
+            root: config.root_dir.clone(),
+            pod_logs: config.pod_logs_dir.clone(),
+        };
+        let cri = Arc::new(self.cri.clone());
+        let api = Arc::new(self.api.clone());
+        let now = self.now.clone();
+        let clock: Clock = Arc::new(move || *now.lock().unwrap());
+        let marks = marks.clone();
+        let services = watch::channel(Arc::default()).1;
+        Context {
+            images: ImageManager::new(cri.clone()),
+            volumes: Volumes::new(dirs.clone(), api.clone()).with_tmpfs(|_, _| Ok(())),
+            probes: Probes::new(
+                cri.clone(),
+                api.clone(),
+                Arc::new(move |uid| marks.mark(uid)),
+                clock(),
+            ),
+            runtime: cri.clone(),
+            image_service: cri,
+            pods: api.clone(),
+            data: api.clone(),
+            events: api,
+            config,
+            dirs,
+            host_ips: vec!["10.0.0.1".parse().unwrap()],
+            memory_bytes: 4 << 30,
+            allocatable: BTreeMap::new(),
+            runtime_name: "containerd".into(),
+            systemd: false,
+            cgroups: None,
+            cgroup_v2: false,
+            services,
+            starts: Semaphore::new(PARALLEL_STARTS),
+            clock,
+        }
+    }
+
+    fn config(&self) -> KubeletConfig {
+        KubeletConfig {
+            node: "worker-1".into(),
+            node_ips: Vec::new(),
+            labels: BTreeMap::new(),
+            taints: Vec::new(),
+            root_dir: self.dir.path().into(),
+            pod_logs_dir: self.path("logs"),
+            runtime_socket: "/nowhere/sock".into(),
+            cgroup_root: "/".into(),
+            cgroup_driver: None,
+            cluster_dns: vec!["10.96.0.10".parse().unwrap()],
+            cluster_domain: "cluster.local".into(),
+            resolv_conf: "/etc/resolv.conf".into(),
+            max_pods: 110,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap()
+    }
+
+    /// The API server has this Pod.
+    pub(super) fn know(&self, pod: &Value) {
+        let name = pod["metadata"]["name"].as_str().unwrap();
+        let status = pod.get("status").cloned().unwrap_or_else(|| json!({}));
+        let uid = pod["metadata"]["uid"].as_str().unwrap();
+        self.api
+            .state()
+            .pods
+            .entry(key(name))
+            .or_insert((uid.into(), status));
+    }
+
+    fn with_status(&self, pod: &Value) -> Value {
+        let mut pod = pod.clone();
+        if let Some((_, status)) = self
+            .api
+            .state()
+            .pods
+            .get(&key(pod["metadata"]["name"].as_str().unwrap()))
+        {
+            pod["status"] = status.clone();
+        }
+        pod
+    }
+
+    pub(super) fn status(&self, name: &str) -> Value {
+        self.api
+            .state()
+            .pods
+            .get(&key(name))
+            .map(|(_, status)| status.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn phase(&self, name: &str) -> String {
+        self.status(name)["phase"].as_str().unwrap_or_default().to_owned()
+    }
+
+    pub(super) fn events(&self) -> Vec<ToldEvent> {
+        self.api.state().events.clone()
+    }
+
+    pub(super) fn told(&self) -> Vec<&'static str> {
+        self.api.event_reasons()
+    }
+
+    pub(super) fn set_config_map(&self, name: &str, field: &str, text: &str) {
+        let object = ConfigObject {
+            data: [(field.into(), text.into())].into(),
+            ..Default::default()
+        };
+        self.api.state().config_maps.insert(key(name), Arc::new(object));
+    }
+
+    /// The container that the status of a Pod says is running.
+    pub(super) fn running(&self, pod: &str, container: &str) -> ContainerId {
+        let status = self.status(pod);
+        let all = status["containerStatuses"].as_array().unwrap();
+        let one = all.iter().find(|c| c["name"] == container).unwrap();
+        one["containerID"]
+            .as_str()
+            .unwrap()
+            .trim_start_matches("containerd://")
+            .into()
+    }
+
+    pub(super) fn path(&self, below: &str) -> PathBuf {
+        self.dir.path().join(below)
+    }
+}
+
+/// One process of the agent.
+pub(super) struct Life<'a> {
+    world: &'a World,
+    runtime: Runtime,
+    changes: mpsc::Sender<Change<Pod>>,
+    _drain: Drain,
+}
+
+impl Life<'_> {
+    fn send(&mut self, change: Change<Pod>) {
+        self.changes.try_send(change).unwrap();
+    }
+
+    /// The Pod is created and bound to us.
+    pub(super) fn add(&mut self, pod: &Value) {
+        self.world.know(pod);
+        self.send(Change::Applied(decode(pod)));
+    }
+
+    /// Somebody deletes the Pod.
+    pub(super) fn delete(&mut self, pod: &Value, grace: i64) {
+        let mut deleting = self.world.with_status(pod);
+        let end = self.world.now() + SignedDuration::from_secs(grace);
+        deleting["metadata"]["deletionTimestamp"] = end.to_string().into();
+        deleting["metadata"]["deletionGracePeriodSeconds"] = grace.into();
+        self.send(Change::Applied(decode(&deleting)));
+    }
+
+    /// The watch tells that the Pod is gone.
+    pub(super) fn gone(&mut self, pod: &Value) {
+        self.send(Change::Deleted(decode(pod)));
+    }
+
+    /// Lets seconds pass.
+    pub(super) fn pass(&mut self, seconds: u32) {
+        for _ in 0..seconds * 10 {
+            self.tick(Duration::from_millis(100));
+        }
+    }
+
+    fn tick(&mut self, step: Duration) {
+        self.runtime.block_on(async { tokio::time::sleep(step).await });
+        let mut now = self.world.now.lock().unwrap();
+        *now += SignedDuration::try_from(step).unwrap();
+        self.world.cri.set_time(*now);
+    }
+
+    /// Runs in the smallest steps until this many calls have changed the runtime; false when it comes to rest before.
+    pub(super) fn run_until_calls(&mut self, calls: usize) -> bool {
+        let reached = |world: &World| world.cri.calls().len() >= calls;
+        for _ in 0..200 {
+            for _ in 0..200 {
+                if reached(self.world) {
+                    return true;
+                }
+                self.runtime.block_on(tokio::task::yield_now());
+            }
+            self.tick(Duration::from_millis(10));
+        }
+        reached(self.world)
+    }
+
+    /// SIGKILL: every task is gone at whatever line it was.
+    pub(super) fn kill(self) {}
+}
