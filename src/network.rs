@@ -63,6 +63,8 @@ pub struct Network {
     iptables: Arc<dyn Restore>,
     state: watch::Sender<State>,
     nodes: BTreeMap<Arc<str>, Arc<Node>>,
+    /// The first full list has come; before it, a missing Node means nothing.
+    listed: bool,
     warnings: SayOnce,
 }
 
@@ -89,6 +91,7 @@ impl Network {
             iptables,
             state,
             nodes: BTreeMap::new(),
+            listed: false,
             warnings,
         }
     }
@@ -102,7 +105,6 @@ impl Network {
     /// pods go on without an agent.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let mut backoff = Backoff::new(RETRY.0, RETRY.1);
-        let mut listed = false;
         let mut synced: Option<Facts> = None;
         let mut next = Instant::now();
         loop {
@@ -110,18 +112,17 @@ impl Network {
                 () = shutdown.cancelled() => return,
                 change = self.changes.recv() => {
                     let Some(change) = change else { return };
-                    listed |= matches!(change, Change::Replaced(_));
                     self.take(change);
                     while let Ok(change) = self.changes.try_recv() {
                         self.take(change);
                     }
                     // Heartbeats change Nodes all the time, but nothing for us.
                     let facts = desired::facts(&self.config.node, &self.nodes);
-                    if !listed || synced.as_ref() == Some(&facts) {
+                    if !self.listed || synced.as_ref() == Some(&facts) {
                         continue;
                     }
                 }
-                () = tokio::time::sleep_until(next), if listed => {}
+                () = tokio::time::sleep_until(next), if self.listed => {}
             }
             let facts = desired::facts(&self.config.node, &self.nodes);
             match self.sync(&facts).await {
@@ -142,6 +143,7 @@ impl Network {
     fn take(&mut self, change: Change<Node>) {
         match change {
             Change::Replaced(nodes) => {
+                self.listed = true;
                 self.nodes = nodes
                     .into_iter()
                     .map(|node| (node.metadata.name.clone(), node))

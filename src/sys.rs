@@ -1,6 +1,7 @@
 //! The only room that touches the kernel and other processes; `unsafe` lives here and nowhere else.
 
 pub mod cgroup;
+pub mod conntrack;
 pub mod exec;
 pub mod fs;
 pub mod iptables;

@@ -3,8 +3,10 @@
 pub mod fake_api;
 pub mod fake_cri;
 pub mod builders;
+pub mod fake_tables;
 pub mod netns;
 pub mod tracer;
 
 pub use fake_api::FakeApi;
 pub use fake_cri::FakeCri;
+pub use fake_tables::{FakeConntrack, FakeTables};

@@ -3,7 +3,7 @@
 use super::meta::{Meta, Object};
 use ipnet::IpNet;
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +31,17 @@ impl std::fmt::Display for IpFamily {
             Self::V6 => "IPv6",
         })
     }
+}
+
+/// One connection as the kernel tracks it: its first packet, and the answer it expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// Who opened it.
+    pub source: SocketAddr,
+    /// Whom it wanted to reach, before any translation.
+    pub destination: SocketAddr,
+    /// Who answers, after translation.
+    pub reply_source: SocketAddr,
 }
 
 /// Slim Node: what peers need to know of a node (addresses and pod CIDRs), plus labels in the metadata.

@@ -71,9 +71,10 @@ fn own_binary() -> Result<PathBuf, Error> {
         .map_or_else(|| path.clone(), PathBuf::from))
 }
 
-/// Links we made point to a file of our name.
+/// Links we made point to this binary, or to a file of our name that an upgrade moved elsewhere.
 fn is_our_link(target: &Path) -> bool {
     target.file_name().is_some_and(|name| name == conflist::PLUGIN)
+        || own_binary().is_ok_and(|own| own == target)
 }
 
 /// Writes the configuration, unless it is there already or somebody else is in charge. Returns whether it changed.

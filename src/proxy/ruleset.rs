@@ -141,6 +141,26 @@ impl PortContext<'_> {
     }
 }
 
+/// Whether a line of the rendered rules comes from this Service port: it is in, or leads to, one of its chains, or
+/// its comment names it.
+pub fn is_about(line: &str, name: &ServicePortName, port: &ServicePort) -> bool {
+    let label = name.to_string();
+    let of_port = ["KUBE-SVC-", "KUBE-SVL-", "KUBE-EXT-", "KUBE-FW-"];
+    let chains = of_port
+        .iter()
+        .map(|prefix| names::service(prefix, &label, name.protocol));
+    let endpoints = port
+        .endpoints
+        .iter()
+        .map(|e| names::endpoint(&label, name.protocol, e.socket()));
+    let named = line
+        .split('"')
+        .nth(1)
+        .is_some_and(|comment| comment.split(' ').any(|word| word == label));
+    let protocol = format!(" -p {} ", names::protocol_name(name.protocol));
+    (named && line.contains(&protocol)) || chains.chain(endpoints).any(|chain| line.contains(chain.as_str()))
+}
+
 struct Builder<'a> {
     rules: Ruleset,
     inputs: &'a Inputs,

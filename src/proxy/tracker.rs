@@ -99,6 +99,11 @@ impl Tracker {
         &self.map
     }
 
+    /// Parts of objects that are left out now.
+    pub fn problem_count(&self) -> usize {
+        self.problems.count()
+    }
+
     /// Takes a change of Services.
     pub fn service_changed(&mut self, change: Change<Service>) {
         match change {
@@ -277,6 +282,17 @@ impl Tracker {
         }
         self.problems
             .set(SubjectKind::ServicePorts, service, &Default::default(), unserved);
+    }
+}
+
+/// The problem of a Service port whose rules the kernel does not take.
+pub fn refused(name: &ServicePortName, words: &str) -> Problem {
+    Problem {
+        kind: SubjectKind::Service,
+        object: name.service.clone(),
+        uid: Default::default(),
+        field: format!("spec.ports[name={}]", name.port).into(),
+        message: format!("{words}; this port is left out until it changes").into(),
     }
 }
 

@@ -114,3 +114,23 @@ fn a_sidecar_is_as_safe_as_what_it_serves() {
     p.spec.init_containers = vec![sidecar.clone()];
     assert_eq!(oom_score_adj(&p, &sidecar, 8 << 30), 500);
 }
+
+#[test]
+fn cgroup_parents() {
+    let none = ("", "");
+    let mut p = pod(vec![container(none, none)]);
+    p.metadata.uid = "1-2".into();
+    assert_eq!(cgroup_parent(&p, "/", false), "/kubepods/besteffort/pod1-2");
+    assert_eq!(
+        cgroup_parent(&p, "/lab/n1", false),
+        "/lab/n1/kubepods/besteffort/pod1-2"
+    );
+    let slices = "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice";
+    assert_eq!(cgroup_parent(&p, "/", true), slices);
+    p.spec.containers = vec![container(("1", "1Gi"), ("1", "1Gi"))];
+    assert_eq!(cgroup_parent(&p, "/", false), "/kubepods/pod1-2");
+    assert_eq!(
+        cgroup_parent(&p, "/x.slice", true),
+        "/x.slice/x-kubepods.slice/x-kubepods-pod1_2.slice"
+    );
+}

@@ -122,8 +122,7 @@ fn from_instance(
     let mut s = from_history_base(input, spec, old);
     let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
     s.restart_count = s.restart_count.max(attempt);
-    s.resources = Some(resources(spec));
-    s.allocated_resources = (!spec.resources.requests.is_empty()).then(|| amounts(&spec.resources.requests));
+    give_resources(&mut s, spec);
     if instance.state == RunState::Created {
         return s;
     }
@@ -200,6 +199,13 @@ fn from_history_base(
             .terminated
             .as_ref()
             .map(|end| ended(from_terminated(end)));
+        if s.container_id.is_some() {
+            // What was told of the last instance stays when the runtime has removed it.
+            if !old.image.is_empty() {
+                s.image = old.image.to_string();
+            }
+            give_resources(&mut s, spec);
+        }
     }
     s
 }
@@ -307,6 +313,11 @@ fn from_terminated(old: &pod::StateTerminated) -> ContainerStateTerminated {
         finished_at: old.finished_at.map(time),
         signal: None,
     }
+}
+
+fn give_resources(s: &mut ContainerStatus, spec: &Container) {
+    s.resources = Some(resources(spec));
+    s.allocated_resources = (!spec.resources.requests.is_empty()).then(|| amounts(&spec.resources.requests));
 }
 
 fn resources(spec: &Container) -> ResourceRequirements {

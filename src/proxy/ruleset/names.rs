@@ -111,7 +111,7 @@ pub fn is_owned(table: Table, chain: &str) -> bool {
 }
 
 /// The chain of a Service port: the prefix and 16 characters of base32(SHA-256(name, protocol)).
-pub(super) fn service(prefix: &'static str, label: &str, protocol: Protocol) -> ChainName {
+pub(super) fn service(prefix: &str, label: &str, protocol: Protocol) -> ChainName {
     hashed(prefix, &[label, protocol_name(protocol)])
 }
 
@@ -132,7 +132,7 @@ pub(super) fn protocol_name(protocol: Protocol) -> &'static str {
     }
 }
 
-fn hashed(prefix: &'static str, parts: &[&str]) -> ChainName {
+fn hashed(prefix: &str, parts: &[&str]) -> ChainName {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.as_bytes());

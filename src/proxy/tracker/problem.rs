@@ -44,6 +44,14 @@ impl fmt::Display for Problem {
 }
 
 impl SubjectKind {
+    /// `v1` or `discovery.k8s.io/v1`.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Service | Self::ServicePorts => "v1",
+            Self::EndpointSlice => "discovery.k8s.io/v1",
+        }
+    }
+
     /// `Service` or `EndpointSlice`.
     pub fn object_kind(self) -> &'static str {
         match self {
@@ -104,6 +112,11 @@ impl Problems {
     pub(super) fn retain(&mut self, kind: SubjectKind, keep: impl Fn(&NamespacedName) -> bool) {
         self.current
             .retain(|(held, object), _| *held != kind || keep(object));
+    }
+
+    /// How many there are now.
+    pub(super) fn count(&self) -> usize {
+        self.current.values().map(Vec::len).sum()
     }
 
     /// Problems nobody was told yet.
