@@ -244,7 +244,8 @@ impl Node {
 }
 
 /// `$1` the node's directory, `$2` its logs, `$3` its name, `$4` its address. `/etc` is a copy in memory; `/run`,
-/// `/var/lib` and `/var/log` are the node's own; those that hold pods' mounts propagate within the node.
+/// `/var/lib` and `/var/log` are the node's own. Directories that hold pods' mounts propagate, each in a peer group of its
+/// own (private first), or every mount in it would appear twice.
 const LAYOUT: &str = r#"
 mkdir -p "$1/etc"
 mount -t tmpfs -o mode=755 tmpfs "$1/etc"
@@ -260,11 +261,13 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/lock /run/containerd
 mount --make-shared /run
 mount --bind /run/netns /run/netns
+mount --make-private /run/netns
 mount --make-shared /run/netns
 mount --bind "$1/var-lib" /var/lib
 mount --make-shared /var/lib
 mkdir -p /var/lib/kubelet /var/lib/containerd /var/lib/cni
 mount --bind /var/lib/kubelet /var/lib/kubelet
+mount --make-private /var/lib/kubelet
 mount --make-shared /var/lib/kubelet
 mount --bind "$2" /var/log
 mkdir -p /var/log/pods /var/log/containers
