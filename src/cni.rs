@@ -15,6 +15,7 @@ pub mod spec;
 pub mod store;
 
 pub use reconcile::{Reconciled, reconcile};
+pub use spec::DATA_DIR;
 
 use crate::sys::netns::{self, Netns};
 use ipam::Store as _;

@@ -226,10 +226,11 @@ impl Network {
     /// A network that works goes on working when a comparison fails; another owner ends it.
     fn failed(&mut self, error: &Error) {
         let foreign = matches!(error, Error::Install(install::Error::Foreign(_)));
+        let text = with_causes(error);
         if foreign || *self.state.borrow() != State::Ready {
-            self.become_state(State::NotReady(error.to_string()));
+            self.become_state(State::NotReady(text.clone()));
         }
-        self.warn(&[error.to_string()]);
+        self.warn(&[text]);
     }
 
     fn warn(&mut self, problems: &[String]) {
@@ -264,4 +265,16 @@ impl Network {
         }
         errors
     }
+}
+
+/// An error with everything below it in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        below = cause.source();
+    }
+    text
 }

@@ -88,8 +88,7 @@ impl Machine {
             .unwrap();
         drop(send);
         self.runtime.block_on(network.run(CancellationToken::new()));
-        let last = state.borrow().clone();
-        last
+        state.borrow().clone()
     }
 
     fn conflist(&self) -> std::path::PathBuf {

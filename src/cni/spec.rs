@@ -6,7 +6,9 @@
 mod config;
 mod result;
 
-pub use config::{Attachment, Config, Ipam, PortMapping, Previous, PreviousInterface, PreviousIp, Range};
+pub use config::{
+    Attachment, Config, DATA_DIR, Ipam, PortMapping, Previous, PreviousInterface, PreviousIp, Range,
+};
 pub use result::{Interface, Ip, ResultRoute, Success};
 
 use serde_json::{Value, json};

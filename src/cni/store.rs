@@ -26,22 +26,21 @@ const TEMPORARY: &str = ".rustlet.tmp";
 
 /// The directory or a file in it failed.
 #[derive(Debug, thiserror::Error)]
-#[error("{action} {path}: {source}")]
+#[error("{action} {path}: {cause}")]
 pub struct Error {
     /// What was tried.
     pub action: &'static str,
     /// With which file.
     pub path: PathBuf,
     /// Why it failed.
-    #[source]
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error {
+    move |cause| Error {
         action,
         path: path.to_owned(),
-        source,
+        cause,
     }
 }
 

@@ -14,15 +14,14 @@ const LOOPBACK: &str = "loopback";
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file or directory.
-    #[error("{action} {}: {source}", .path.display())]
+    #[error("{action} {}: {cause}", .path.display())]
     File {
         /// What was tried.
         action: &'static str,
         /// With what.
         path: PathBuf,
         /// Why it failed.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// Somebody else's network comes first.
     #[error(
@@ -33,10 +32,10 @@ pub enum Error {
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
-    move |source| Error::File {
+    move |cause| Error::File {
         action,
         path: path.to_owned(),
-        source,
+        cause,
     }
 }
 

@@ -27,19 +27,18 @@ const DUMP_ATTEMPTS: usize = 8;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The kernel refused.
-    #[error("{what}: {source}{}{explanation}", if explanation.is_empty() { "" } else { ": " })]
+    #[error("{what}: {cause}{}{explanation}", if explanation.is_empty() { "" } else { ": " })]
     Refused {
         /// The object and what was done to it.
         what: String,
         /// The error number.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
         /// The kernel's extended acknowledgement, if it gave one.
         explanation: String,
     },
     /// The socket failed.
     #[error("netlink socket: {0}")]
-    Socket(#[from] io::Error),
+    Socket(io::Error),
     /// A namespace could not be entered to open a socket in it.
     #[error(transparent)]
     Netns(#[from] netns::Error),
@@ -62,7 +61,7 @@ pub enum Error {
 impl Error {
     fn errno(&self) -> Option<nix::errno::Errno> {
         match self {
-            Self::Refused { source, .. } => source.raw_os_error().map(nix::errno::Errno::from_raw),
+            Self::Refused { cause, .. } => cause.raw_os_error().map(nix::errno::Errno::from_raw),
             _ => None,
         }
     }
@@ -77,6 +76,12 @@ impl Error {
     /// An object of that name or value is there already.
     pub fn exists(&self) -> bool {
         self.errno() == Some(nix::errno::Errno::EEXIST)
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(e: io::Error) -> Self {
+        Self::Socket(e)
     }
 }
 
@@ -354,7 +359,7 @@ impl Netlink {
                         let explanation = message::explanation(&e.header);
                         return Err(Error::Refused {
                             what: what(),
-                            source: e.to_io(),
+                            cause: e.to_io(),
                             explanation,
                         });
                     }

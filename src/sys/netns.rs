@@ -15,13 +15,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file that names the namespace cannot be opened.
-    #[error("network namespace {path}: {source}")]
+    #[error("network namespace {path}: {cause}")]
     Open {
         /// The file.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// The file is there but is not a network namespace; a bind mount that is gone leaves an empty file behind.
     #[error("{path} is not a network namespace")]
@@ -30,22 +29,20 @@ pub enum Error {
         path: PathBuf,
     },
     /// The kernel did not let us in.
-    #[error("enter network namespace {path}: {source}")]
+    #[error("enter network namespace {path}: {cause}")]
     Enter {
         /// The namespace.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
     /// No thread could be started.
-    #[error("thread for network namespace {path}: {source}")]
+    #[error("thread for network namespace {path}: {cause}")]
     Thread {
         /// The namespace.
         path: PathBuf,
         /// Why.
-        #[source]
-        source: io::Error,
+        cause: io::Error,
     },
 }
 
@@ -53,9 +50,9 @@ impl Error {
     /// The namespace does not exist (any more).
     pub fn is_gone(&self) -> bool {
         match self {
-            Self::Open { source, .. } => {
+            Self::Open { cause, .. } => {
                 matches!(
-                    source.kind(),
+                    cause.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                 )
             }
@@ -85,9 +82,9 @@ pub struct Netns {
 impl Netns {
     /// Opens the namespace a path names, as `/run/netns/…` or `/proc/<pid>/ns/net`.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let open = |source| Error::Open {
+        let open = |cause| Error::Open {
             path: path.to_owned(),
-            source,
+            cause,
         };
         let file = File::open(path).map_err(open)?;
         let meta = file.metadata().map_err(open)?;
@@ -129,7 +126,7 @@ impl Netns {
     fn enter(&self) -> Result<(), Error> {
         nix::sched::setns(&self.file, CloneFlags::CLONE_NEWNET).map_err(|e| Error::Enter {
             path: self.path.clone(),
-            source: e.into(),
+            cause: e.into(),
         })
     }
 }
@@ -153,9 +150,9 @@ pub fn run_in<T: Send>(netns: &Netns, f: impl FnOnce() -> T + Send) -> Result<T,
         let thread = std::thread::Builder::new()
             .name("netns".to_owned())
             .spawn_scoped(scope, || netns.enter().map(|()| f()))
-            .map_err(|source| Error::Thread {
+            .map_err(|cause| Error::Thread {
                 path: netns.path.clone(),
-                source,
+                cause,
             })?;
         thread
             .join()

@@ -5,13 +5,12 @@ use std::{fs, io};
 
 /// A setting could not be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("sysctl {name}: {source}")]
+#[error("sysctl {name}: {cause}")]
 pub struct Error {
     /// Path below `/proc/sys`.
     pub name: String,
     /// The kernel's answer.
-    #[source]
-    pub source: io::Error,
+    pub cause: io::Error,
 }
 
 fn path(name: &str) -> PathBuf {
@@ -24,9 +23,9 @@ pub fn get(name: &str) -> Result<Option<String>, Error> {
     match fs::read_to_string(path(name)) {
         Ok(text) => Ok(Some(text.trim_end().to_owned())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(Error {
+        Err(cause) => Err(Error {
             name: name.to_owned(),
-            source,
+            cause,
         }),
     }
 }
@@ -38,9 +37,9 @@ pub fn ensure(name: &str, value: &str) -> Result<bool, Error> {
         None => Ok(false),
         Some(now) if now == value => Ok(true),
         Some(_) => {
-            fs::write(path(name), value).map_err(|source| Error {
+            fs::write(path(name), value).map_err(|cause| Error {
                 name: name.to_owned(),
-                source,
+                cause,
             })?;
             Ok(true)
         }

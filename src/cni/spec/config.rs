@@ -7,8 +7,8 @@ use serde_json::Value;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Where host-local keeps its files.
-const DATA_DIR: &str = "/var/lib/cni/networks";
+/// Where host-local keeps its files, and so do we unless the configuration says otherwise.
+pub const DATA_DIR: &str = "/var/lib/cni/networks";
 /// The bridge when the configuration names none.
 const BRIDGE: &str = "cni0";
 
@@ -59,19 +59,21 @@ pub struct Range {
     pub gateway: IpAddr,
 }
 
-/// One host port.
+/// One host port. containerd writes the keys in Go's spelling (`HostPort`), the convention in JSON's.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PortMapping {
     /// Port on the node.
+    #[serde(alias = "HostPort")]
     pub host_port: u16,
     /// Port in the pod.
+    #[serde(alias = "ContainerPort")]
     pub container_port: u16,
     /// `tcp`, `udp` or `sctp`.
-    #[serde(default)]
+    #[serde(default, alias = "Protocol")]
     pub protocol: String,
     /// Node address; all when empty.
-    #[serde(default, rename = "hostIP")]
+    #[serde(default, rename = "hostIP", alias = "HostIP")]
     pub host_ip: String,
 }
 

@@ -191,3 +191,24 @@ fn errors_are_written_as_the_spec_wants() {
     assert_eq!(error.to_json(Some(Version::V0_4_0)), expected);
     assert_eq!(error.to_json(None)["cniVersion"], "1.1.0");
 }
+
+#[test]
+fn host_ports_are_read_in_both_spellings() {
+    for mapping in [
+        json!({ "hostPort": 80, "containerPort": 8080, "protocol": "tcp", "hostIP": "127.0.0.1" }),
+        json!({ "HostPort": 80, "ContainerPort": 8080, "Protocol": "tcp", "HostIP": "127.0.0.1" }),
+    ] {
+        let mut config = config("1.0.0");
+        config["runtimeConfig"] = json!({ "portMappings": [mapping] });
+        let expected = PortMapping {
+            host_port: 80,
+            container_port: 8080,
+            protocol: "tcp".into(),
+            host_ip: "127.0.0.1".into(),
+        };
+        assert_eq!(decoded("ADD", &config).unwrap().config.port_mappings, [expected]);
+    }
+    let mut none = config("1.0.0");
+    none["runtimeConfig"] = json!({ "portMappings": null });
+    assert_eq!(decoded("ADD", &none).unwrap().config.port_mappings, []);
+}

@@ -30,7 +30,8 @@ fn somebody_else_s_configuration_is_noticed() {
     let flannel = r#"{"name":"cbr0","plugins":[{"type":"flannel"}]}"#;
     let ours = render(&nets(&["10.244.3.0/24"]), 1500);
     let cut_off = &ours[..60];
-    let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+    type Files<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(Files<'_>, Option<&str>)] = &[
         (&[], None),
         (&[(FILE, &ours)], None),
         (&[(FILE, cut_off)], None),
