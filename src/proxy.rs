@@ -42,8 +42,7 @@ use tracker::{Problem, Tracker};
 const FULL_SYNC: Duration = Duration::from_secs(3600);
 /// Longest wait between attempts that fail.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// Time between audits, and how many times its own duration an audit waits at least: it may cost 0.5 % of one CPU.
-const AUDIT: Duration = Duration::from_secs(30);
+/// How many times its own duration an audit waits at least before the next: it may cost 0.5 % of one CPU.
 const AUDIT_COST: u32 = 200;
 /// Most changes of each kind that one sync takes in from the queues.
 const MAX_BURST: usize = 10_000;
@@ -85,6 +84,8 @@ pub struct Settings {
     pub node_name: Box<str>,
     /// Shortest time between two syncs; kube-proxy's default is 1 s.
     pub min_sync: Duration,
+    /// Time between two looks at what the kernel holds; kube-proxy's default is 30 s.
+    pub audit: Duration,
 }
 
 impl Settings {
@@ -93,6 +94,7 @@ impl Settings {
         Self {
             node_name: node_name.into(),
             min_sync: Duration::from_secs(1),
+            audit: Duration::from_secs(30),
         }
     }
 }
@@ -112,6 +114,8 @@ pub struct NodeFacts {
 pub struct Status {
     /// Rules were programmed at least once since start.
     pub ready: bool,
+    /// Successful syncs so far.
+    pub syncs: u64,
     /// Service ports in the map.
     pub service_ports: usize,
     /// Their endpoints.
@@ -136,6 +140,7 @@ pub struct Proxy {
     metrics: ProxyMetrics,
     status: watch::Sender<Status>,
     said: SayOnce,
+    audit_interval: Duration,
     next_audit: Instant,
 }
 
@@ -173,7 +178,8 @@ impl Proxy {
             metrics,
             status: watch::Sender::default(),
             said: SayOnce::new(SAY_AGAIN),
-            next_audit: Instant::now() + AUDIT,
+            audit_interval: settings.audit,
+            next_audit: Instant::now() + settings.audit,
         }
     }
 
@@ -289,6 +295,7 @@ impl Proxy {
         let map = self.tracker.map();
         let status = Status {
             ready: true,
+            syncs: self.status.borrow().syncs + 1,
             service_ports: map.len(),
             endpoints: map.values().map(|port| port.endpoints.len()).sum(),
             rules: synced.rules,
@@ -338,7 +345,7 @@ impl Proxy {
                 }
             }
         }
-        self.next_audit = Instant::now() + AUDIT.max(started.elapsed() * AUDIT_COST);
+        self.next_audit = Instant::now() + self.audit_interval.max(started.elapsed() * AUDIT_COST);
     }
 
     /// Tells about one thing that is left out.

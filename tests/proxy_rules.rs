@@ -1,6 +1,6 @@
 //! Services to iptables rules, without a kernel: goldens, structure, packets, counts, and order of events.
 
-#![allow(clippy::tests_outside_test_module, reason = "this is a test crate")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
 use rustlet::api::Change;
@@ -492,7 +492,8 @@ fn adopts_another_proxys_rules_and_leaves_foreign_ones() {
 fn the_audit_sees_what_others_broke() {
     let rules = ruleset(&scenario("node_port"), IpFamily::V4);
     let transaction = render::full(&rules, &Existing::default());
-    let breakers: [(&str, fn(&mut Kernel)); 5] = [
+    type Break = fn(&mut Kernel);
+    let breakers: [(&str, Break); 5] = [
         ("flushed", |k| {
             k.tables.get_mut("nat").unwrap().values_mut().for_each(Vec::clear)
         }),

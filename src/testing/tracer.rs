@@ -583,7 +583,7 @@ impl Tracer<'_> {
             chance: walk.chance * chance,
             ..walk.clone()
         };
-        let miss = (chance < 1.0).then(|| Walk {
+        let miss = (chance < 1.0).then_some(Walk {
             chance: walk.chance * (1.0 - chance),
             ..walk
         });
