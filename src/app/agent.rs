@@ -1,19 +1,20 @@
 //! The node agent: built from its parts, started, and ended in order.
 
-use super::bridge::service_envs;
+use super::bridge::{node_facts, service_envs};
 use super::fanout::fan_out;
 use super::supervise::Supervisor;
 use crate::api::informer::{self, Query};
 use crate::api::{Change, Client, ConfigReader, Recorder, events, kubeconfig};
-use crate::config::{Config, NetworkMode};
+use crate::config::{Config, NetworkMode, ProxyMode};
 use crate::cri::{self, grpc::GrpcCri};
 use crate::kubelet::env::ServiceEnv;
 use crate::kubelet::{Kubelet, KubeletDeps};
 use crate::model::Object;
 use crate::model::net::Node;
 use crate::model::pod::Pod;
-use crate::model::service::Service;
+use crate::model::service::{EndpointSlice, Service};
 use crate::network::Network;
+use crate::proxy::{self, Proxy};
 use crate::sys::iptables;
 use crate::task::{Drain, DrainSignal, Ready};
 use crate::telemetry::server::{self, Admin};
@@ -21,6 +22,7 @@ use crate::telemetry::{DebugState, Metrics};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use sd_notify::NotifyState;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,7 +84,14 @@ async fn work(config: &Arc<Config>, supervisor: &mut Supervisor, admin: &Admin) 
         build_network(config, supervisor, admin, &watches);
     }
     let services = watches.of::<Service>("services", Query::all("/api/v1/services"));
-    let [services] = fan_out::<Service, 1>(services);
+    let services = match config.proxy.mode {
+        ProxyMode::None => services,
+        ProxyMode::Iptables => {
+            let [for_proxy, services] = fan_out(services);
+            build_proxy(config, supervisor, admin, &watches, for_proxy);
+            services
+        }
+    };
     supervisor.component("readiness", say_ready(admin.ready.clone(), drain.clone()));
     // Failures are looked at while the first list is waited for, too.
     let failure = tokio::select! {
@@ -164,9 +173,43 @@ fn build_network(config: &Config, supervisor: &Supervisor, admin: &Admin, watche
     let state = network.state();
     admin.state.register(
         "network",
-        move || serde_json::json!({"state": format!("{:?}", *state.borrow())}),
+        move || json!({"state": format!("{:?}", *state.borrow())}),
     );
     supervisor.component("network", network.run(supervisor.signal().token()));
+}
+
+/// Services as rules of this node.
+fn build_proxy(
+    config: &Config,
+    supervisor: &Supervisor,
+    admin: &Admin,
+    watches: &Watches<'_>,
+    services: mpsc::Receiver<Change<Service>>,
+) {
+    let slices = watches.of::<EndpointSlice>(
+        "endpoint slices",
+        Query::all("/apis/discovery.k8s.io/v1/endpointslices"),
+    );
+    let own = Query::with_fields("/api/v1/nodes", format!("metadata.name={}", config.node));
+    let facts = node_facts(watches.of::<Node>("own node", own));
+    let recorder = build_recorder(config, supervisor, watches.client, "kube-proxy");
+    let proxy = Proxy::new(&proxy::Settings::new(&config.proxy.node), services, slices, facts)
+        .with_events(Arc::new(recorder))
+        .with_metrics(&admin.metrics);
+    let status = proxy.status();
+    admin.state.register("proxy", move || {
+        let status = status.borrow();
+        json!({
+            "ready": status.ready,
+            "servicePorts": status.service_ports,
+            "endpoints": status.endpoints,
+            "rules": status.rules,
+            "lastSync": status.last_sync.map(|at| at.to_string()),
+            "lastError": status.last_error,
+        })
+    });
+    let drain = supervisor.signal();
+    supervisor.component("proxy", proxy.run(async move { drain.wait().await }));
 }
 
 /// The pod side, with the runtime behind it.

@@ -4,7 +4,9 @@
 use crate::api::Change;
 use crate::kubelet::env::{ServiceEnv, ServicePort};
 use crate::model::NamespacedName;
+use crate::model::net::Node;
 use crate::model::service::Service;
+use crate::proxy::NodeFacts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -55,6 +57,32 @@ fn take(services: &mut BTreeMap<NamespacedName, ServiceEnv>, change: Change<Serv
             services.remove(&service.metadata.key());
         }
     }
+}
+
+/// What the proxy must know of our Node, as the Node says it; empty until it exists.
+pub fn node_facts(mut changes: mpsc::Receiver<Change<Node>>) -> watch::Receiver<NodeFacts> {
+    let (sender, receiver) = watch::channel(NodeFacts::default());
+    tokio::spawn(async move {
+        while let Some(change) = changes.recv().await {
+            let node = match change {
+                Change::Replaced(nodes) => nodes.into_iter().next(),
+                Change::Applied(node) => Some(node),
+                Change::Deleted(_) => None,
+            };
+            // A Node that is deleted is registered again; until then what it said still holds.
+            let Some(node) = node else { continue };
+            let facts = NodeFacts {
+                pod_cidrs: node.pod_cidrs().0,
+                node_ips: node.internal_ips(),
+            };
+            sender.send_if_modified(|now| {
+                let changed = *now != facts;
+                *now = facts;
+                changed
+            });
+        }
+    });
+    receiver
 }
 
 /// A Service as environment variables see it; `None` for one without cluster IP or ports.

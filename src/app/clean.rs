@@ -3,8 +3,9 @@
 //! Only what this configuration makes is removed: with `--proxy-mode none` the `KUBE-*` chains are kube-proxy's, and
 //! with `--network none` the CNI configuration is someone else's.
 
-use crate::config::{Config, NetworkMode};
+use crate::config::{Config, NetworkMode, ProxyMode};
 use crate::network::Network;
+use crate::proxy::Proxy;
 use crate::sys::iptables;
 use anyhow::bail;
 use std::sync::Arc;
@@ -34,6 +35,11 @@ async fn clean(config: &Config) -> Vec<String> {
                 .into_iter()
                 .map(|error| format!("network: {:#}", anyhow::Error::from(error))),
         );
+    }
+    if config.proxy.mode == ProxyMode::Iptables
+        && let Err(error) = Proxy::clean().await
+    {
+        left.push(format!("proxy: {:#}", anyhow::Error::from(error)));
     }
     left
 }

@@ -68,3 +68,33 @@ async fn an_end_before_the_first_list_is_none() {
     drop(changes);
     assert!(service_envs(receiver).await.is_none());
 }
+
+#[tokio::test]
+async fn a_nodes_addresses_and_pod_cidrs_reach_the_proxy_only_when_they_change() {
+    let node = |beat: u32| {
+        let object = json!({
+            "metadata": {"name": "w1", "resourceVersion": beat.to_string()},
+            "spec": {"podCIDRs": ["10.244.1.0/24", "nonsense"]},
+            "status": {"addresses": [{"type": "InternalIP", "address": "10.0.0.7"}, {"type": "Hostname", "address": "w1"}]},
+        });
+        Arc::new(serde_json::from_value::<Node>(object).unwrap())
+    };
+    let (changes, receiver) = mpsc::channel(8);
+    let mut facts = node_facts(receiver);
+    changes.send(Change::Replaced(vec![])).await.unwrap();
+    changes.send(Change::Applied(node(1))).await.unwrap();
+    facts.changed().await.unwrap();
+    let wanted = NodeFacts {
+        pod_cidrs: vec!["10.244.1.0/24".parse().unwrap()],
+        node_ips: vec!["10.0.0.7".parse().unwrap()],
+    };
+    assert_eq!(*facts.borrow_and_update(), wanted);
+    changes.send(Change::Applied(node(2))).await.unwrap();
+    changes.send(Change::Deleted(node(2))).await.unwrap();
+    drop(changes);
+    assert!(
+        facts.changed().await.is_err(),
+        "a heartbeat and a deletion change nothing"
+    );
+    assert_eq!(*facts.borrow(), wanted);
+}
