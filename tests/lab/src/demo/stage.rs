@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::inside::Residue;
 use crate::kube::{self, Kube, Seen, condition, describe_pods, eventually};
+use crate::net;
 use crate::node::Node;
 use crate::rules;
 
@@ -70,8 +71,24 @@ impl Stage<'_> {
         )))
     }
 
-    /// What is on the nodes now.
+    /// What is on the nodes now, with the rules of kube-dns in place.
     pub fn residue(&self) -> Result<Vec<Residue>> {
+        // Ready pods are in the rules a moment later; taken before that, kube-dns's own chains would look left over.
+        for (node, protocol) in self.nodes.iter().flat_map(|node| [(node, "udp"), (node, "tcp")]) {
+            let what = format!(
+                "{}: {protocol} {}:53 leads to two pods",
+                node.name(),
+                net::CLUSTER_DNS
+            );
+            eventually(&what, LIMIT, || {
+                let found = rules::service(&node.nat_rules()?, protocol, net::CLUSTER_DNS, 53);
+                let endpoints = found.map_or_else(Vec::new, |found| found.endpoints);
+                Ok(match endpoints.len() {
+                    2 => Seen::Yes(()),
+                    _ => Seen::No(format!("{endpoints:?}")),
+                })
+            })?;
+        }
         self.nodes.iter().map(Node::residue).collect()
     }
 
