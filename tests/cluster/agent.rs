@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
-use rustlet_lab::kube::{self, Seen, describe_pods, eventually, throughout};
+use rustlet_lab::kube::{self, Seen, eventually, throughout};
 use rustlet_lab::node::Node;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Case, LIMIT, Lab, echo_container, pod, restarts, status};
 
@@ -23,7 +23,7 @@ pub(crate) fn restart(lab: &Lab) -> Result<()> {
             json!([container]),
         ))?;
     }
-    let known = identities(lab)?;
+    let known = identities(&case)?;
     for node in lab.nodes() {
         let before = node.agent_pid();
         node.kill_agent(Signal::SIGTERM)?;
@@ -44,7 +44,7 @@ pub(crate) fn restart(lab: &Lab) -> Result<()> {
         "the same containers, none restarted",
         Duration::from_secs(5),
         || {
-            let now = identities(lab)?;
+            let now = identities(&case)?;
             let changed: Vec<_> = known
                 .iter()
                 .filter(|(pod, id)| now.get(*pod) != Some(*id))
@@ -124,11 +124,7 @@ pub(crate) fn killed_in_a_rollout(lab: &Lab) -> Result<()> {
                         .filter(|item| item.starts_with(&format!("{kind} ")))
                         .count()
                 };
-                // kubelet collects log directories of pods that went while it was down much later.
-                let kinds: &[&str] = match lab.upstream {
-                    true => &["netns", "veth", "address", "directory"],
-                    false => &["netns", "veth", "address", "directory", "log"],
-                };
+                let kinds = ["netns", "veth", "address", "directory", "log", "log-link"];
                 let odd: Vec<String> = kinds
                     .iter()
                     .filter(|kind| count(kind) != here)
@@ -163,31 +159,22 @@ fn back(lab: &Lab, node: &Node) -> Result<()> {
     lab.cluster().wait_ready(node)
 }
 
-/// Container ids and restart counts of all pods of the cluster that nobody is deleting.
-fn identities(lab: &Lab) -> Result<BTreeMap<String, (String, u64)>> {
-    let pods = lab.kube.list("/api/v1/pods")?;
-    let steady = pods
-        .iter()
-        .filter(|pod| pod["metadata"]["deletionTimestamp"].is_null());
-    let of = |pod: &Value| {
-        let key = format!(
-            "{}/{}",
-            pod["metadata"]["namespace"].as_str().unwrap_or_default(),
-            kube::name(pod)
-        );
-        (
-            key,
-            (
-                status(pod)["containerID"].as_str().unwrap_or_default().to_owned(),
-                restarts(pod),
-            ),
-        )
-    };
-    let known: BTreeMap<_, _> = steady.map(of).collect();
-    ensure!(
-        known.values().all(|(id, _)| !id.is_empty()),
-        "pods without containers: {}",
-        describe_pods(&pods)
-    );
+/// Container ids and restart counts of this test's pods and of those that live as long as the cluster.
+fn identities(case: &Case<'_>) -> Result<BTreeMap<String, (String, u64)>> {
+    let mut known = BTreeMap::new();
+    for namespace in [case.ns.as_str(), case.lab.tools_ns(), "kube-system"] {
+        for pod in case.lab.kube.pods(namespace, "")? {
+            let id = status(&pod)["containerID"].as_str().unwrap_or_default();
+            ensure!(
+                !id.is_empty(),
+                "a pod without a container: {}",
+                kube::describe_pod(&pod)
+            );
+            known.insert(
+                format!("{namespace}/{}", kube::name(&pod)),
+                (id.to_owned(), restarts(&pod)),
+            );
+        }
+    }
     Ok(known)
 }

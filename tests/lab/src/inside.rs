@@ -111,7 +111,7 @@ iptables-save | sed -n 's/^:\(KUBE-\(SVC\|SVL\|EXT\|FW\|SEP\)-[^ ]*\).*/\1/p' | 
 sed -n 's|^[^ ]* [^ ]* [^ ]* [^ ]* \(/var/lib/kubelet/pods/[^ ]*\) .*|\1|p' /proc/self/mountinfo | note mount
 ls /var/lib/kubelet/pods 2>/dev/null | note directory
 ls /var/log/pods 2>/dev/null | note log
-ls /var/log/containers 2>/dev/null | note "log link"
+ls /var/log/containers 2>/dev/null | note log-link
 find /sys/fs/cgroup -type d -path "*/$1/*" -name '*pod*-*' | note cgroup
 "#;
 
