@@ -13,7 +13,7 @@ use crate::inside::Residue;
 use crate::kube::{self, Kube, Seen, condition, describe_pods, eventually};
 use crate::net;
 use crate::node::Node;
-use crate::rules;
+use crate::rules::{self, ServiceRules};
 
 /// CoreDNS and the Service kube-dns.
 pub const COREDNS: &str = include_str!("../../manifests/coredns.yaml");
@@ -27,6 +27,9 @@ pub const CLIENT: &str = include_str!("../../manifests/client.yaml");
 pub const REDIS: &str = include_str!("../../manifests/redis.yaml");
 /// A pod that asks frontend-service all the time.
 pub const VISITOR: &str = include_str!("../../manifests/visitor.yaml");
+
+/// The cluster DNS Service's address, as the manifest asks for it.
+const DNS_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
 
 /// How long a scene may take before it counts as failed.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -65,6 +68,9 @@ impl Stage<'_> {
     pub fn coredns(&self) -> Result<Shown> {
         self.kube.apply("kube-system", COREDNS)?;
         let pods = self.ready("kube-system", "k8s-app=kube-dns", 2)?;
+        for (node, protocol) in self.nodes.iter().flat_map(|node| [(node, "udp"), (node, "tcp")]) {
+            self.leads_to(node, (protocol, DNS_ADDRESS, 53), pods.len())?;
+        }
         Ok(Shown::detail(format!(
             "kube-dns at 10.96.0.10, on {}",
             nodes_of(&pods)
@@ -127,14 +133,7 @@ impl Stage<'_> {
         let address = self.service_address("my-app-service")?;
         let mut shown = Shown::detail("");
         for node in self.nodes {
-            let what = format!("{}: {address}:80 leads to {count} pods", node.name());
-            let found = eventually(&what, LIMIT, || {
-                Ok(match rules::service(&node.nat_rules()?, "tcp", address, 80) {
-                    Some(found) if found.endpoints.len() == count => Seen::Yes(found),
-                    Some(found) => Seen::No(format!("{} leads to {:?}", found.chain, found.endpoints)),
-                    None => Seen::No("no KUBE-SVC chain for it".to_owned()),
-                })
-            })?;
+            let found = self.leads_to(node, ("tcp", address, 80), count)?;
             if shown.lines.is_empty() {
                 shown.detail = format!("{} with {count} endpoints on every node", found.chain);
                 let rules = std::iter::once(&found.entry).chain(&found.balance);
@@ -142,6 +141,23 @@ impl Stage<'_> {
             }
         }
         Ok(shown)
+    }
+
+    /// The node's rules for one Service port, once they lead to `count` pods.
+    fn leads_to(
+        &self,
+        node: &Node,
+        (protocol, address, port): (&str, Ipv4Addr, u16),
+        count: usize,
+    ) -> Result<ServiceRules> {
+        let what = format!("{}: {protocol} {address}:{port} leads to {count} pods", node.name());
+        eventually(&what, LIMIT, || {
+            Ok(match rules::service(&node.nat_rules()?, protocol, address, port) {
+                Some(found) if found.endpoints.len() == count => Seen::Yes(found),
+                Some(found) => Seen::No(format!("{} leads to {:?}", found.chain, found.endpoints)),
+                None => Seen::No("no KUBE-SVC chain for it".to_owned()),
+            })
+        })
     }
 
     /// The client pod, asking by name, has been answered by every one of the `count` pods of my-app.
