@@ -62,7 +62,10 @@ impl Builder<'_> {
             }
             if !context.external_served() {
                 let (target, why) = context.refusal();
-                let refuse = to_port(target).matching(Match::DestinationLocal).comment(&why);
+                let refuse = Rule::new(target)
+                    .matching(Match::DestinationLocal)
+                    .port(context.name.protocol, node_port);
+                let refuse = refuse.comment(&why);
                 self.push(Table::Filter, EXTERNAL_SERVICES, refuse);
             }
         }
