@@ -13,6 +13,7 @@ pub mod gc;
 pub mod hash;
 pub mod hosts;
 pub mod images;
+pub mod last_words;
 pub mod node;
 pub mod observe;
 pub mod observed;

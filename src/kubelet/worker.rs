@@ -10,6 +10,7 @@ mod state;
 
 use crate::api::EventType;
 use crate::kubelet::context::Context;
+use crate::kubelet::last_words;
 use crate::kubelet::observe::Observer;
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{Input, Intent, Memory, Plan, plan, recall};
@@ -147,7 +148,7 @@ impl Workers {
             let done = std::mem::take(&mut *slot.done.lock().unwrap_or_else(PoisonError::into_inner));
             slot.state.lock().await.settle(done, self.context.now());
         }
-        let observed = match self.observer.observe(&uid).await {
+        let mut observed = match self.observer.observe(&uid).await {
             Ok(observed) => observed,
             Err(error) => {
                 let text = error.to_string();
@@ -162,6 +163,7 @@ impl Workers {
         let mut state = slot.state.lock().await;
         let now = self.context.now();
         state.update(self.source.get(&uid));
+        last_words::add(&self.context, &state.pod, &mut observed).await;
         if state.finished {
             self.context.probes.forget(&uid);
             if !state.in_api {

@@ -1,7 +1,7 @@
 //! Files that survive a crash: written whole or not at all.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,6 +45,20 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
         )),
         _ => Ok(()),
     }
+}
+
+/// The last `limit` bytes of a regular file; nothing for anything else. A link is not followed, so that a path others
+/// can write to shows nothing but what they wrote.
+pub fn tail(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let meta = file.metadata()?;
+    let mut bytes = Vec::new();
+    if meta.is_file() {
+        file.seek(SeekFrom::Start(meta.len().saturating_sub(limit)))?;
+        file.take(limit).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 /// Hidden, so that programs that read a whole directory (CNI conflists, static manifests) pass it by, and unique, so

@@ -3,6 +3,7 @@ use crate::api::{Error as ApiError, ObjectRef, Result as ApiResult};
 use crate::task::Drain;
 use crate::testing::FakeCri;
 use async_trait::async_trait;
+use serde_json::Value;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -182,6 +183,16 @@ async fn a_deleted_node_comes_back_and_a_foreign_status_is_put_right() {
     *world.server.node.lock().unwrap() = Some(node);
     pass(11).await;
     assert_eq!(world.server.ready().as_deref(), Some("True"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restarted_agent_tells_of_no_change() {
+    let world = start(Arc::default(), FakeCri::new());
+    pass(1).await;
+    assert_eq!(world.server.events(), ["Starting", "NodeReady"]);
+    let world = start(world.server.clone(), world.cri.clone());
+    pass(30).await;
+    assert_eq!(world.server.events(), ["Starting"]);
 }
 
 #[tokio::test(start_paused = true)]

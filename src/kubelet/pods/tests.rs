@@ -172,6 +172,32 @@ fn a_job_that_ends_is_told_and_not_started_again() {
 }
 
 #[test]
+fn the_last_words_of_a_container_are_reported() {
+    let world = World::new();
+    let mut life = world.start();
+    life.add(&pod(
+        "job",
+        json!({"restartPolicy": "Never", "containers": [container("app")]}),
+    ));
+    life.pass(3);
+    let id = world.running("job", "app");
+    let config = world.cri.container_config(&id).unwrap();
+    let file = config
+        .mounts
+        .iter()
+        .find(|m| m.container_path == "/dev/termination-log")
+        .unwrap();
+    std::fs::write(&file.host_path, "out of cheese").unwrap();
+    world.cri.exit(&id, 3);
+    life.pass(3);
+    let end = world.status("job")["containerStatuses"][0]["state"]["terminated"].clone();
+    assert_eq!(
+        (&end["exitCode"], &end["message"]),
+        (&json!(3), &json!("out of cheese"))
+    );
+}
+
+#[test]
 fn a_deleted_pod_leaves_nothing() {
     let world = World::new();
     let mut life = world.start();

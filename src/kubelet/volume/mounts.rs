@@ -234,15 +234,22 @@ fn sub_path_target(dirs: &Dirs, uid: &PodUid, volume: &str, container: &str) -> 
     dirs.pod(uid).join("volume-subpaths").join(volume).join(container)
 }
 
+/// PURE. The termination message file of one container attempt.
+pub fn termination_file(dirs: &Dirs, uid: &PodUid, container: &str, attempt: u32) -> PathBuf {
+    dirs.container(uid, container).join(format!("{attempt:08x}"))
+}
+
 /// An empty file, writable for every user, that the container may leave its last words in.
 async fn termination_log(input: &Input<'_>) -> Result<v1::Mount, Error> {
-    let dir = input
-        .dirs
-        .container(&input.pod.metadata.uid, &input.container.name);
-    let file = dir.join(format!("{:08x}", input.attempt));
+    let file = termination_file(
+        input.dirs,
+        &input.pod.metadata.uid,
+        &input.container.name,
+        input.attempt,
+    );
     let target = file.clone();
     let work = move || {
-        std::fs::create_dir_all(&dir)?;
+        std::fs::create_dir_all(target.parent().unwrap_or(&target))?;
         std::fs::write(&target, b"")?;
         std::fs::set_permissions(&target, PermissionsExt::from_mode(0o666))
     };

@@ -1,8 +1,10 @@
 use super::*;
-use crate::api::{Result as ApiResult, Token, TokenRequest};
+use crate::api::{ConfigObject, Result as ApiResult, Token, TokenRequest};
+use crate::model::NamespacedName;
 use crate::model::pod::ResourceFieldRef;
 use async_trait::async_trait;
 use serde_json::json;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::Mutex;
 
 /// ConfigMaps and Secrets of one namespace, and tokens that count themselves.

@@ -307,3 +307,6 @@ fn may_stop(state: &State, id: &ContainerId, deadline: Timestamp, now: Timestamp
         None => state.free(&key, now),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,3 +65,15 @@ fn remove_file_twice_is_fine() {
     assert!(names(dir.path()).is_empty());
     assert!(remove_file(dir.path()).is_err(), "a directory is no file");
 }
+
+#[test]
+fn the_tail_of_a_file_is_read_without_following_links() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+    std::fs::write(&file, "beginning and end").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    assert_eq!(tail(&file, 3).unwrap(), b"end");
+    assert_eq!(tail(&file, 100).unwrap(), b"beginning and end");
+    assert!(tail(&link, 3).is_err());
+    assert!(tail(dir.path(), 3).unwrap().is_empty());
+}

@@ -1,0 +1,202 @@
+use super::*;
+use crate::kubelet::observed::{ContainerState, RunState};
+use crate::kubelet::plan::{Backoff, Waiting};
+use crate::model::SandboxId;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap()
+}
+
+/// A worker whose volumes are set up.
+fn state() -> State {
+    let mut pod = Pod::default();
+    pod.metadata.uid = "u1".into();
+    let mut state = State::new(Arc::new(pod), true, at(0));
+    state.settle(vec![Done::Volumes(Some(Paths::new()))], at(0));
+    state
+}
+
+fn under_way(state: &mut State, key: Key, deadline: Option<i64>) {
+    let job = Job {
+        cancel: CancellationToken::new(),
+        deadline: deadline.map(at),
+    };
+    state.jobs.insert(key, job);
+}
+
+fn observed(name: &str, id: &str, run: RunState) -> Observed {
+    let container = ContainerState {
+        id: id.into(),
+        name: name.into(),
+        sandbox: SandboxId::from("s"),
+        attempt: 0,
+        state: run,
+        created: at(0),
+        started: None,
+        finished: None,
+        exit_code: 0,
+        reason: "".into(),
+        message: "".into(),
+        image: "".into(),
+        image_ref: "".into(),
+        hash: "".into(),
+    };
+    Observed {
+        sandboxes: Vec::new(),
+        containers: vec![container],
+    }
+}
+
+fn start(name: &str) -> Action {
+    Action::StartContainer {
+        name: name.into(),
+        init: false,
+        attempt: 1,
+        sandbox: "s".into(),
+    }
+}
+
+fn stop(id: &str, grace_seconds: i64) -> Action {
+    Action::StopContainer {
+        id: id.into(),
+        name: "a".into(),
+        grace_seconds,
+        message: "".into(),
+    }
+}
+
+fn plan_of(actions: &[Action]) -> Plan {
+    Plan {
+        actions: actions.to_vec(),
+        ..Plan::default()
+    }
+}
+
+fn chosen(state: &State, observed: &Observed, actions: &[Action]) -> Work {
+    choose(&plan_of(actions), state, observed, at(100))
+}
+
+#[test]
+fn a_container_that_is_being_started_is_left_alone() {
+    let mut state = state();
+    let half = observed("a", "c1", RunState::Created);
+    let steps = [
+        Action::RemoveContainer { id: "c1".into() },
+        start("a"),
+        start("b"),
+    ];
+    let work = chosen(&state, &half, &steps);
+    assert_eq!((work.clean_up.len(), work.starts.len()), (1, 2));
+    under_way(&mut state, Key::Start("a".into()), None);
+    let work = chosen(&state, &half, &steps);
+    assert_eq!(
+        (work.clean_up.len(), work.starts.as_slice()),
+        (0, &[start("b")][..])
+    );
+    assert!(work.held.contains("a") && !work.held.contains("b"));
+}
+
+#[test]
+fn nothing_starts_before_its_volumes_or_while_it_is_being_stopped() {
+    let none = observed("a", "c1", RunState::Running);
+    let mut bare = state();
+    bare.volumes.paths = None;
+    let work = chosen(&bare, &none, &[start("a")]);
+    assert!(work.starts.is_empty() && work.held.contains("a"));
+    let mut state = state();
+    under_way(&mut state, Key::Stop("c1".into()), Some(130));
+    assert!(chosen(&state, &none, &[start("a")]).starts.is_empty());
+}
+
+#[test]
+fn a_stop_is_repeated_only_to_end_sooner() {
+    let mut state = state();
+    let running = observed("a", "c1", RunState::Running);
+    assert_eq!(chosen(&state, &running, &[stop("c1", 30)]).stops.len(), 1);
+    under_way(&mut state, Key::Stop("c1".into()), Some(130));
+    assert!(chosen(&state, &running, &[stop("c1", 30)]).stops.is_empty());
+    assert_eq!(
+        chosen(&state, &running, &[stop("c1", 2)]).stops.len(),
+        1,
+        "kubectl delete --now"
+    );
+}
+
+#[test]
+fn a_pod_that_goes_is_cleaned_up_when_nothing_of_it_is_being_started() {
+    let mut state = state();
+    state.update(None);
+    assert!(matches!(state.intent(), Intent::Terminate { grace_seconds: 30 }));
+    let step = [Action::StopSandbox { id: "s".into() }];
+    under_way(&mut state, Key::Start("a".into()), None);
+    assert!(chosen(&state, &Observed::default(), &step).clean_up.is_empty());
+    state.settle(vec![Done::Start("a".into(), Ok(false))], at(100));
+    assert_eq!(chosen(&state, &Observed::default(), &step).clean_up.len(), 1);
+}
+
+#[test]
+fn the_memory_of_a_held_container_is_not_taken_over() {
+    let mut state = state();
+    let backoff = |delay_seconds| Backoff {
+        delay_seconds,
+        updated: at(0),
+    };
+    let memory = |a, b| Memory {
+        backoff: [("a".into(), backoff(a)), ("b".into(), backoff(b))].into(),
+        ..Memory::default()
+    };
+    state.memory = Some(memory(10, 10));
+    state.remember(memory(20, 20), &BTreeSet::from(["a".into()]));
+    assert_eq!(
+        state.memory,
+        Some(memory(10, 20)),
+        "planning twice during one start doubles nothing"
+    );
+}
+
+#[test]
+fn failures_pause_and_a_success_ends_the_pause() {
+    let mut state = state();
+    let fail = || vec![Done::Plain(Key::CleanUp, Err("no".into()))];
+    state.settle(fail(), at(0));
+    assert!(!state.free(&Key::CleanUp, at(0)) && state.free(&Key::CleanUp, at(1)));
+    state.settle(fail(), at(1));
+    assert_eq!(state.cooled(at(1)), Some(at(3)));
+    state.settle(vec![Done::Plain(Key::CleanUp, Ok(()))], at(1));
+    assert!(state.free(&Key::CleanUp, at(1)));
+}
+
+#[test]
+fn a_failed_start_is_remembered_until_one_succeeds() {
+    let mut state = state();
+    let error = StartError {
+        reason: "RunContainerError",
+        message: "no such file".into(),
+    };
+    state.settle(vec![Done::Start("a".into(), Err(error))], at(0));
+    let waiting = |state: &State| {
+        state
+            .memory
+            .as_ref()
+            .unwrap()
+            .waiting
+            .get("a")
+            .map(|w: &Waiting| w.reason.clone())
+    };
+    assert_eq!(waiting(&state).as_deref(), Some("RunContainerError"));
+    state.settle(vec![Done::Start("a".into(), Ok(true))], at(20));
+    assert_eq!(waiting(&state), None);
+}
+
+#[test]
+fn a_pod_that_went_does_not_come_back() {
+    let mut state = state();
+    assert_eq!(state.intent(), Intent::Run);
+    let mut deleted = Pod::default();
+    deleted.metadata.deletion_timestamp = Some(at(5));
+    deleted.metadata.deletion_grace_period_seconds = Some(5);
+    state.update(Some(Arc::new(deleted)));
+    assert_eq!(state.intent(), Intent::Terminate { grace_seconds: 5 });
+    state.update(Some(Arc::new(Pod::default())));
+    assert!(matches!(state.intent(), Intent::Terminate { .. }));
+}
