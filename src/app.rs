@@ -1,10 +1,12 @@
 //! The composition root: the only place where components meet.
 //!
-//! [`agent`] builds the node agent from its parts and ends it in order; [`supervise`] decides what the end of one part
+//! [`agent`] is the node agent's life, from the first log line to the drain; [`build`] makes its components;
+//! [`bridge`] translates between them; [`supervise`] decides what the end of one part
 //! means for the others; [`fanout`] gives one watch to several readers; [`clean`] undoes what components made.
 
 pub mod agent;
 pub mod bridge;
+pub mod build;
 pub mod clean;
 pub mod fanout;
 pub mod supervise;

@@ -11,9 +11,9 @@ use super::{Error, EventType, Events, ObjectRef};
 use crate::task::DrainSignal;
 use correlate::{Correlator, Step};
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -38,7 +38,7 @@ pub struct Source {
 #[derive(Clone, Debug)]
 pub struct Recorder {
     queue: mpsc::Sender<Event>,
-    dropped: Arc<AtomicU64>,
+    dropped: Counter,
 }
 
 /// One Event as it was told.
@@ -79,15 +79,15 @@ impl Recorder {
         (
             Self {
                 queue,
-                dropped: Arc::default(),
+                dropped: Counter::default(),
             },
             events,
         )
     }
 
-    /// Events that did not fit the queue, since the start.
-    pub fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    /// Counts Events that did not fit the queue; to be registered as a metric.
+    pub fn dropped(&self) -> Counter {
+        self.dropped.clone()
     }
 }
 
@@ -104,7 +104,7 @@ impl Events for Recorder {
             at: Timestamp::now(),
         };
         if self.queue.try_send(event).is_err() {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.dropped.inc();
         }
     }
 }

@@ -1,32 +1,20 @@
 //! The node agent: built from its parts, started, and ended in order.
 
-use super::bridge::{node_facts, service_envs};
+use super::bridge::service_envs;
+use super::build::Build;
 use super::fanout::fan_out;
 use super::supervise::Supervisor;
-use crate::api::informer::{self, Query};
-use crate::api::{Change, Client, ConfigReader, Recorder, events, kubeconfig};
+use crate::api::{Client, kubeconfig};
 use crate::config::{Config, NetworkMode, ProxyMode};
-use crate::cri::{self, grpc::GrpcCri};
-use crate::kubelet::env::ServiceEnv;
-use crate::kubelet::{Kubelet, KubeletDeps};
-use crate::model::Object;
-use crate::model::net::Node;
-use crate::model::pod::Pod;
-use crate::model::service::{EndpointSlice, Service};
-use crate::network::Network;
-use crate::proxy::{self, Proxy};
-use crate::sys::iptables;
 use crate::task::{Drain, DrainSignal, Ready};
 use crate::telemetry::server::{self, Admin};
 use crate::telemetry::{DebugState, Metrics};
 use anyhow::{Context, bail};
 use jiff::Timestamp;
 use sd_notify::NotifyState;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
 
 /// tokio workers: a node agent waits, it does not compute.
 const WORKERS: usize = 2;
@@ -48,14 +36,14 @@ pub fn main(config: Arc<Config>) -> anyhow::Result<()> {
 async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = %config.node, ?config, "starting");
     log_panics();
-    let mut supervisor = Supervisor::new(Drain::new());
+    let supervisor = Supervisor::new(Drain::new());
     let drain = supervisor.signal();
     supervisor.component(
         "signals",
         end_on_signals(supervisor.drain_starter(), drain.clone())?,
     );
     let admin = build_admin(&config, &supervisor);
-    let result = work(&config, &mut supervisor, &admin).await;
+    let result = work(&config, &supervisor, &admin).await;
     notify(&[NotifyState::Stopping]);
     let late = supervisor.into_drain().finish(DRAIN).await;
     if !late.is_empty() {
@@ -68,27 +56,26 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
 }
 
 /// Everything between start and drain.
-async fn work(config: &Arc<Config>, supervisor: &mut Supervisor, admin: &Admin) -> anyhow::Result<()> {
+async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow::Result<()> {
     let drain = supervisor.signal();
-    let Some(client) = build_client(config, &drain).await? else {
+    let Some(client) = reach_api(config, &drain).await? else {
         return Ok(());
     };
-    let watches = Watches {
+    let build = Build {
+        config,
+        supervisor,
+        admin,
         client: &client,
-        ready: &admin.ready,
-        drain: &drain,
     };
-    let ours = Query::with_fields("/api/v1/pods", format!("spec.nodeName={}", config.node));
-    let pods = watches.of::<Pod>("pods", ours);
+    let pods = build.our_pods();
     if config.network.mode == NetworkMode::Bridge {
-        build_network(config, supervisor, admin, &watches);
+        build.network();
     }
-    let services = watches.of::<Service>("services", Query::all("/api/v1/services"));
     let services = match config.proxy.mode {
-        ProxyMode::None => services,
+        ProxyMode::None => build.services(),
         ProxyMode::Iptables => {
-            let [for_proxy, services] = fan_out(services);
-            build_proxy(config, supervisor, admin, &watches, for_proxy);
+            let [for_proxy, services] = fan_out(build.services());
+            build.proxy(for_proxy);
             services
         }
     };
@@ -98,7 +85,7 @@ async fn work(config: &Arc<Config>, supervisor: &mut Supervisor, admin: &Admin) 
         failure = supervisor.wait() => failure,
         envs = service_envs(services) => {
             let Some(envs) = envs else { return Ok(()) };
-            build_kubelet(config, supervisor, &client, pods, envs)?;
+            build.kubelet(pods, envs)?;
             supervisor.wait().await
         }
     };
@@ -127,7 +114,7 @@ fn build_admin(config: &Config, supervisor: &Supervisor) -> Admin {
 }
 
 /// A client the API server has answered; `None` when the drain began before it did.
-async fn build_client(config: &Config, drain: &DrainSignal) -> anyhow::Result<Option<Client>> {
+async fn reach_api(config: &Config, drain: &DrainSignal) -> anyhow::Result<Option<Client>> {
     let file = &config.api.kubeconfig;
     let found = kubeconfig::load(file, &config.node, Timestamp::now())?;
     for warning in &found.warnings {
@@ -146,112 +133,6 @@ async fn build_client(config: &Config, drain: &DrainSignal) -> anyhow::Result<Op
             Ok(Some(client))
         }
     }
-}
-
-/// What the API server tells us, each watch counted in before the agent is ready.
-struct Watches<'a> {
-    client: &'a Client,
-    ready: &'a Ready,
-    drain: &'a DrainSignal,
-}
-
-impl Watches<'_> {
-    fn of<T: Object>(&self, name: &'static str, query: Query) -> mpsc::Receiver<Change<T>> {
-        informer::watch(
-            self.client.clone(),
-            query,
-            self.drain.clone(),
-            self.ready.wait_for(name),
-        )
-    }
-}
-
-/// Pod network: conflist, routes to the other nodes, masquerade.
-fn build_network(config: &Config, supervisor: &Supervisor, admin: &Admin, watches: &Watches<'_>) {
-    let nodes = watches.of::<Node>("nodes", Query::all("/api/v1/nodes"));
-    let network = Network::new(config.network.clone(), nodes, Arc::new(iptables::Process));
-    let state = network.state();
-    admin.state.register(
-        "network",
-        move || json!({"state": format!("{:?}", *state.borrow())}),
-    );
-    supervisor.component("network", network.run(supervisor.signal().token()));
-}
-
-/// Services as rules of this node.
-fn build_proxy(
-    config: &Config,
-    supervisor: &Supervisor,
-    admin: &Admin,
-    watches: &Watches<'_>,
-    services: mpsc::Receiver<Change<Service>>,
-) {
-    let slices = watches.of::<EndpointSlice>(
-        "endpoint slices",
-        Query::all("/apis/discovery.k8s.io/v1/endpointslices"),
-    );
-    let own = Query::with_fields("/api/v1/nodes", format!("metadata.name={}", config.node));
-    let facts = node_facts(watches.of::<Node>("own node", own));
-    let recorder = build_recorder(config, supervisor, watches.client, "kube-proxy");
-    let proxy = Proxy::new(&proxy::Settings::new(&config.proxy.node), services, slices, facts)
-        .with_events(Arc::new(recorder))
-        .with_metrics(&admin.metrics);
-    let status = proxy.status();
-    admin.state.register("proxy", move || {
-        let status = status.borrow();
-        json!({
-            "ready": status.ready,
-            "servicePorts": status.service_ports,
-            "endpoints": status.endpoints,
-            "rules": status.rules,
-            "lastSync": status.last_sync.map(|at| at.to_string()),
-            "lastError": status.last_error,
-        })
-    });
-    let drain = supervisor.signal();
-    supervisor.component("proxy", proxy.run(async move { drain.wait().await }));
-}
-
-/// The pod side, with the runtime behind it.
-fn build_kubelet(
-    config: &Config,
-    supervisor: &Supervisor,
-    client: &Client,
-    pods: mpsc::Receiver<Change<Pod>>,
-    services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
-) -> anyhow::Result<()> {
-    let cri = GrpcCri::lazy(
-        &config.kubelet.runtime_socket.to_string_lossy(),
-        cri::grpc::REQUEST_TIMEOUT,
-    )?;
-    let deps = KubeletDeps {
-        runtime: Arc::new(cri.clone()),
-        images: Arc::new(cri),
-        pods: Arc::new(client.clone()),
-        config_data: Arc::new(ConfigReader::new(client.clone())),
-        nodes: Arc::new(client.clone()),
-        events: Arc::new(build_recorder(config, supervisor, client, "kubelet")),
-        config: Arc::new(config.kubelet.clone()),
-        services,
-    };
-    let kubelet = Kubelet::new(deps, pods)?;
-    supervisor.component("kubelet", kubelet.run(supervisor.signal()));
-    Ok(())
-}
-
-fn build_recorder(
-    config: &Config,
-    supervisor: &Supervisor,
-    client: &Client,
-    component: &'static str,
-) -> Recorder {
-    let source = events::Source {
-        component,
-        host: config.node.clone(),
-    };
-    let (recorder, poster) = Recorder::new(client.clone(), source, supervisor.signal());
-    supervisor.component("events", poster);
-    recorder
 }
 
 /// Tells systemd once every first list is in.

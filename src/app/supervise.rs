@@ -7,7 +7,7 @@
 
 use crate::task::{Drain, DrainSignal};
 use std::future::Future;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
 /// Watches over components.
@@ -15,7 +15,8 @@ use tokio::task::JoinHandle;
 pub struct Supervisor {
     drain: Drain,
     failures: mpsc::UnboundedSender<String>,
-    failed: mpsc::UnboundedReceiver<String>,
+    /// Locked by the one who waits.
+    failed: Mutex<mpsc::UnboundedReceiver<String>>,
 }
 
 impl Supervisor {
@@ -25,7 +26,7 @@ impl Supervisor {
         Self {
             drain,
             failures,
-            failed,
+            failed: Mutex::new(failed),
         }
     }
 
@@ -49,11 +50,12 @@ impl Supervisor {
     }
 
     /// Waits for the drain or the first failed component, which is returned.
-    pub async fn wait(&mut self) -> Option<String> {
+    pub async fn wait(&self) -> Option<String> {
         let drain = self.drain.signal();
+        let mut failed = self.failed.lock().await;
         tokio::select! {
             biased;
-            failure = self.failed.recv() => failure,
+            failure = failed.recv() => failure,
             () = drain.wait() => None,
         }
     }

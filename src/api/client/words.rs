@@ -197,6 +197,12 @@ fn cause(error: &(dyn StdError + 'static), place: &Place) -> String {
         };
         return format!("{server}: {words}");
     }
+    if links
+        .iter()
+        .any(|link| link.to_string().contains("error reading a body from connection"))
+    {
+        return format!("{server}: the connection was cut off");
+    }
     let mut words: Vec<String> = Vec::new();
     for text in links.iter().map(ToString::to_string) {
         // Many libraries repeat the cause in their own text.

@@ -100,7 +100,7 @@ async fn what_does_not_fit_is_dropped_and_counted() {
     for _ in 0..QUEUE + 7 {
         recorder.emit(&web(), EventType::Normal, "Pulled", "m".into());
     }
-    assert_eq!(recorder.dropped(), 7);
+    assert_eq!(recorder.dropped().get(), 7);
     assert!(events.recv().await.is_some());
 }
 

@@ -1,0 +1,140 @@
+//! One builder per component: what it watches, what it may call, what it shows.
+
+use super::bridge::node_facts;
+use super::supervise::Supervisor;
+use crate::api::informer::{self, Query};
+use crate::api::{Change, Client, ConfigReader, Recorder, events};
+use crate::config::Config;
+use crate::cri::{self, grpc::GrpcCri};
+use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::{Kubelet, KubeletDeps};
+use crate::model::Object;
+use crate::model::net::Node;
+use crate::model::pod::Pod;
+use crate::model::service::{EndpointSlice, Service};
+use crate::network::Network;
+use crate::proxy::{self, Proxy};
+use crate::sys::iptables;
+use crate::telemetry::server::Admin;
+use serde_json::json;
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+const NODES: &str = "/api/v1/nodes";
+
+/// What components are built from.
+#[derive(Clone, Copy, Debug)]
+pub struct Build<'a> {
+    /// Settings; each component gets its section.
+    pub config: &'a Config,
+    /// Runs what is built.
+    pub supervisor: &'a Supervisor,
+    /// Shows it.
+    pub admin: &'a Admin,
+    /// The API server.
+    pub client: &'a Client,
+}
+
+impl Build<'_> {
+    /// Pods bound to this node.
+    pub fn our_pods(&self) -> mpsc::Receiver<Change<Pod>> {
+        let ours = format!("spec.nodeName={}", self.config.node);
+        self.watch("pods", Query::with_fields("/api/v1/pods", ours))
+    }
+
+    /// All Services.
+    pub fn services(&self) -> mpsc::Receiver<Change<Service>> {
+        self.watch("services", Query::all("/api/v1/services"))
+    }
+
+    /// A watch; the agent is not ready before its first list.
+    fn watch<T: Object>(&self, name: &'static str, query: Query) -> mpsc::Receiver<Change<T>> {
+        let listed = self.admin.ready.wait_for(name);
+        informer::watch(self.client.clone(), query, self.supervisor.signal(), listed)
+    }
+
+    /// Pod network: conflist, routes to the other nodes, masquerade.
+    pub fn network(&self) {
+        let nodes = self.watch::<Node>("nodes", Query::all(NODES));
+        let network = Network::new(self.config.network.clone(), nodes, Arc::new(iptables::Process));
+        let state = network.state();
+        self.admin.state.register(
+            "network",
+            move || json!({"state": format!("{:?}", *state.borrow())}),
+        );
+        self.supervisor
+            .component("network", network.run(self.supervisor.signal().token()));
+    }
+
+    /// Services as rules of this node.
+    pub fn proxy(&self, services: mpsc::Receiver<Change<Service>>) {
+        let slices = Query::all("/apis/discovery.k8s.io/v1/endpointslices");
+        let slices = self.watch::<EndpointSlice>("endpoint slices", slices);
+        let own = Query::with_fields(NODES, format!("metadata.name={}", self.config.node));
+        let facts = node_facts(self.watch::<Node>("own node", own));
+        let settings = proxy::Settings::new(&self.config.proxy.node);
+        let proxy = Proxy::new(&settings, services, slices, facts)
+            .with_events(Arc::new(self.recorder("kube-proxy")))
+            .with_metrics(&self.admin.metrics);
+        let status = proxy.status();
+        self.admin.state.register("proxy", move || {
+            let status = status.borrow();
+            json!({
+                "ready": status.ready,
+                "servicePorts": status.service_ports,
+                "endpoints": status.endpoints,
+                "rules": status.rules,
+                "lastSync": status.last_sync.map(|at| at.to_string()),
+                "lastError": status.last_error,
+            })
+        });
+        let drain = self.supervisor.signal();
+        self.supervisor
+            .component("proxy", proxy.run(async move { drain.wait().await }));
+    }
+
+    /// The pod side, with the runtime behind it.
+    pub fn kubelet(
+        &self,
+        pods: mpsc::Receiver<Change<Pod>>,
+        services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+    ) -> anyhow::Result<()> {
+        let config = &self.config.kubelet;
+        let cri = GrpcCri::lazy(
+            &config.runtime_socket.to_string_lossy(),
+            cri::grpc::REQUEST_TIMEOUT,
+        )?;
+        let deps = KubeletDeps {
+            runtime: Arc::new(cri.clone()),
+            images: Arc::new(cri),
+            pods: Arc::new(self.client.clone()),
+            config_data: Arc::new(ConfigReader::new(self.client.clone())),
+            nodes: Arc::new(self.client.clone()),
+            events: Arc::new(self.recorder("kubelet")),
+            config: Arc::new(config.clone()),
+            services,
+        };
+        let kubelet = Kubelet::new(deps, pods)?;
+        self.supervisor
+            .component("kubelet", kubelet.run(self.supervisor.signal()));
+        Ok(())
+    }
+
+    /// Events in the name of a component.
+    fn recorder(&self, component: &'static str) -> Recorder {
+        let source = events::Source {
+            component,
+            host: self.config.node.clone(),
+        };
+        let (recorder, poster) = Recorder::new(self.client.clone(), source, self.supervisor.signal());
+        self.supervisor.component("events", poster);
+        let (name, dropped) = (
+            format!("{}_events_dropped", component.replace('-', "_")),
+            recorder.dropped(),
+        );
+        self.admin
+            .metrics
+            .register(|registry| registry.register(name, "Events that did not fit the queue", dropped));
+        recorder
+    }
+}
