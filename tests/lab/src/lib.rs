@@ -20,7 +20,7 @@
 //! - [`site`], [`signals`]: what exists, so that it can be taken down, however the lab ends.
 //! - [`kube`], [`http`]: talking to the API server and to servers under test.
 //! - [`inside`], [`rules`]: what pods and Services have on a node.
-//! - [`demo`]: the walkthrough, for people to watch.
+//! - [`demo`]: the walkthrough, for people to watch; [`bench`]: footprint and pod start beside upstream.
 //! - [`cluster`]: all of it, up and down. Start reading there.
 //!
 //! ```no_run
@@ -38,6 +38,7 @@
 #![warn(missing_docs)]
 
 mod cgroup;
+pub mod bench;
 pub mod binaries;
 pub mod certs;
 pub mod cluster;

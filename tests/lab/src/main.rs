@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
+use rustlet_lab::bench;
 use rustlet_lab::binaries::{self, Group};
 use rustlet_lab::cluster::{Cluster, Options};
 use rustlet_lab::demo::{self, DemoOptions, ui::Color};
@@ -33,6 +34,8 @@ enum Command {
     Up(Up),
     /// Bring a cluster up and play the walkthrough on it, each step shown as it becomes true
     Demo(Demo),
+    /// Measure the node's footprint and pod start beside upstream's kubelet and kube-proxy
+    Bench(Bench),
     /// Remove what labs of dead processes have left
     Down,
 }
@@ -75,6 +78,16 @@ struct Demo {
     color: When,
 }
 
+#[derive(Debug, clap::Args)]
+struct Bench {
+    /// The rustlet to run; default $RUSTLET_BIN, then target/debug/rustlet
+    #[arg(long)]
+    rustlet: Option<PathBuf>,
+    /// Rounds; in each, rustlet and upstream are measured one after the other
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
     Auto,
@@ -94,6 +107,7 @@ fn main() -> ExitCode {
         Command::Build { upstream } => build(upstream),
         Command::Up(options) => up(options),
         Command::Demo(options) => demo(options),
+        Command::Bench(options) => bench(options),
         Command::Down => down(),
     };
     match result {
@@ -175,6 +189,13 @@ fn demo(options: Demo) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn bench(options: Bench) -> Result<ExitCode> {
+    packages::ensure(&mut |text| println!("{text}"))?;
+    binaries::ensure(Group::WithUpstream, &mut |step| println!("{step}"))?;
+    bench::run(kind(Agent::Rustlet, options.rustlet), options.rounds)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn down() -> Result<ExitCode> {

@@ -167,6 +167,16 @@ impl Node {
             .map(Proc::pid)
     }
 
+    /// Process ids on the host of the agent and what belongs to it: kubelet and kube-proxy are two, rustlet is one.
+    pub fn agent_pids(&self) -> Vec<u32> {
+        let agents = lock(&self.agents);
+        agents
+            .iter()
+            .filter(|process| process.is_running())
+            .map(Proc::pid)
+            .collect()
+    }
+
     /// The agent's log; a restarted agent appends to it.
     pub fn agent_log(&self) -> PathBuf {
         self.logs.join("agent.log")

@@ -132,13 +132,18 @@ impl Stage<'_> {
         (protocol, address, port): (&str, Ipv4Addr, u16),
         count: usize,
     ) -> Result<ServiceRules> {
-        let what = format!("{}: {protocol} {address}:{port} leads to {count} pods", node.name());
+        let what = format!(
+            "{}: {protocol} {address}:{port} leads to {count} pods",
+            node.name()
+        );
         eventually(&what, LIMIT, || {
-            Ok(match rules::service(&node.nat_rules()?, protocol, address, port) {
-                Some(found) if found.endpoints.len() == count => Seen::Yes(found),
-                Some(found) => Seen::No(format!("{} leads to {:?}", found.chain, found.endpoints)),
-                None => Seen::No("no KUBE-SVC chain for it".to_owned()),
-            })
+            Ok(
+                match rules::service(&node.nat_rules()?, protocol, address, port) {
+                    Some(found) if found.endpoints.len() == count => Seen::Yes(found),
+                    Some(found) => Seen::No(format!("{} leads to {:?}", found.chain, found.endpoints)),
+                    None => Seen::No("no KUBE-SVC chain for it".to_owned()),
+                },
+            )
         })
     }
 
