@@ -4,6 +4,7 @@
 //! what keeps the agent small. A field is added here the day something uses it.
 
 pub mod ids;
+pub mod machine;
 pub mod meta;
 pub mod net;
 pub mod pod;

@@ -12,6 +12,7 @@ use crate::api::{EventType, Events, Nodes};
 use crate::config::KubeletConfig;
 use crate::cri::Runtime;
 use crate::kubelet::refs;
+use crate::model::machine::Disk;
 use crate::model::pod::Quantity;
 use crate::sys::machine;
 use crate::task::{DrainSignal, SayOnce};
@@ -127,7 +128,7 @@ impl NodeAgent {
     }
 }
 
-fn disk(path: &Path) -> machine::Disk {
+fn disk(path: &Path) -> Disk {
     // The root directory may not exist yet.
     path.ancestors()
         .find_map(|p| machine::disk(p).ok())

@@ -1,6 +1,6 @@
 //! PURE. `status` of our Node: capacity, allocatable, addresses, nodeInfo, conditions.
 
-use crate::sys::machine::{Disk, Machine};
+use crate::model::machine::{Disk, Machine};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
