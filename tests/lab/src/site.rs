@@ -240,7 +240,12 @@ fn remove_dir(dir: &Path, keep_logs: bool) {
         let _ = fs::rename(dir.join("logs"), kept.join(id));
         prune(&kept);
     }
-    // What cannot be removed is found by `leftovers`.
+    // Nodes side by side: each has pulled half a gigabyte. What cannot be removed is found by `leftovers`.
+    std::thread::scope(|scope| {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            scope.spawn(move || fs::remove_dir_all(entry.path()));
+        }
+    });
     let _ = fs::remove_dir_all(dir);
 }
 
