@@ -1,9 +1,11 @@
 //! The composition root: the only place where components meet.
 //!
 //! [`agent`] is the node agent's life, from the first log line to the drain; [`build`] makes its components;
-//! [`bridge`] translates between them; [`supervise`] decides what the end of one part
-//! means for the others; [`fanout`] gives one watch to several readers; [`clean`] undoes what components made.
+//! [`bridge`] translates between them; [`fanout`] gives one watch to several readers; [`supervise`] decides what the
+//! end of one part means for the others; [`addresses`] holds address reservations against the runtime; [`clean`]
+//! undoes what components made.
 
+pub mod addresses;
 pub mod agent;
 pub mod bridge;
 pub mod build;

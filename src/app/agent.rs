@@ -70,6 +70,7 @@ async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow
     let pods = build.our_pods();
     if config.network.mode == NetworkMode::Bridge {
         build.network();
+        build.addresses()?;
     }
     let services = match config.proxy.mode {
         ProxyMode::None => build.services(),

@@ -1,5 +1,6 @@
 //! One builder per component: what it watches, what it may call, what it shows.
 
+use super::addresses;
 use super::bridge::node_facts;
 use super::supervise::Supervisor;
 use crate::api::informer::{self, Query};
@@ -66,6 +67,13 @@ impl Build<'_> {
             .component("network", network.run(self.supervisor.signal().token()));
     }
 
+    /// Addresses that a reboot left reserved are given back.
+    pub fn addresses(&self) -> anyhow::Result<()> {
+        let reconcile = addresses::reconcile(Arc::new(self.runtime()?), self.supervisor.signal());
+        self.supervisor.component("address reservations", reconcile);
+        Ok(())
+    }
+
     /// Services as rules of this node.
     pub fn proxy(&self, services: mpsc::Receiver<Change<Service>>) {
         let slices = Query::all("/apis/discovery.k8s.io/v1/endpointslices");
@@ -100,10 +108,7 @@ impl Build<'_> {
         services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     ) -> anyhow::Result<()> {
         let config = &self.config.kubelet;
-        let cri = GrpcCri::lazy(
-            &config.runtime_socket.to_string_lossy(),
-            cri::grpc::REQUEST_TIMEOUT,
-        )?;
+        let cri = self.runtime()?;
         let deps = KubeletDeps {
             runtime: Arc::new(cri.clone()),
             images: Arc::new(cri),
@@ -118,6 +123,12 @@ impl Build<'_> {
         self.supervisor
             .component("kubelet", kubelet.run(self.supervisor.signal()));
         Ok(())
+    }
+
+    /// The runtime; connects when it is first called.
+    fn runtime(&self) -> anyhow::Result<GrpcCri> {
+        let socket = self.config.kubelet.runtime_socket.to_string_lossy();
+        Ok(GrpcCri::lazy(&socket, cri::grpc::REQUEST_TIMEOUT)?)
     }
 
     /// Events in the name of a component.

@@ -64,7 +64,10 @@ pub(super) fn changed<'a>(
     listed: &BTreeMap<PodUid, Fingerprint>,
 ) -> Vec<PodUid> {
     let known: BTreeMap<_, _> = known.collect();
-    let new_or_other = listed.iter().filter(|(uid, print)| known.get(uid) != Some(print)).map(|(uid, _)| uid);
+    let new_or_other = listed
+        .iter()
+        .filter(|(uid, print)| known.get(uid) != Some(print))
+        .map(|(uid, _)| uid);
     let gone = known.keys().copied().filter(|uid| !listed.contains_key(uid));
     let mut uids: Vec<_> = new_or_other.chain(gone).cloned().collect();
     uids.sort();
@@ -72,13 +75,18 @@ pub(super) fn changed<'a>(
 }
 
 fn uid(labels: &BTreeMap<String, String>) -> Option<PodUid> {
-    labels.get(POD_UID_LABEL).filter(|uid| !uid.is_empty()).map(|uid| uid.as_str().into())
+    labels
+        .get(POD_UID_LABEL)
+        .filter(|uid| !uid.is_empty())
+        .map(|uid| uid.as_str().into())
 }
 
 /// The Pod an event is about, if it says so.
 pub(super) fn event_uid(event: &v1::ContainerEventResponse) -> Option<PodUid> {
     let sandbox = event.pod_sandbox_status.as_ref();
-    sandbox.and_then(|s| uid(&s.labels)).or_else(|| event.containers_statuses.iter().find_map(|c| uid(&c.labels)))
+    sandbox
+        .and_then(|s| uid(&s.labels))
+        .or_else(|| event.containers_statuses.iter().find_map(|c| uid(&c.labels)))
 }
 
 /// A sandbox that need not be asked again. One that is ready and has no address (on the host's network, or still being
@@ -98,7 +106,9 @@ pub(super) fn unchanged_container(
     let container = known.containers.iter().find(|c| c.id.as_str() == listed.id)?;
     let final_state = match run_state(listed.state) {
         RunState::Created | RunState::Running => true,
-        RunState::Exited => container.finished.is_some_and(|at| now.duration_since(at) >= SETTLES),
+        RunState::Exited => container
+            .finished
+            .is_some_and(|at| now.duration_since(at) >= SETTLES),
         RunState::Unknown => false,
     };
     (final_state && container.state == run_state(listed.state)).then(|| container.clone())
@@ -142,13 +152,20 @@ pub(super) fn container(status: &v1::ContainerStatus, sandbox: &str) -> Containe
         message: status.message.as_str().into(),
         image: image.unwrap_or_default().into(),
         image_ref: status.image_ref.as_str().into(),
-        hash: status.annotations.get(HASH_ANNOTATION).map(String::as_str).unwrap_or_default().into(),
+        hash: status
+            .annotations
+            .get(HASH_ANNOTATION)
+            .map(String::as_str)
+            .unwrap_or_default()
+            .into(),
     }
 }
 
 /// Newest first; containers by name, then newest first.
 pub(super) fn sorted(mut observed: Observed) -> Observed {
-    observed.sandboxes.sort_by_key(|s| Reverse((s.attempt, s.created)));
+    observed
+        .sandboxes
+        .sort_by_key(|s| Reverse((s.attempt, s.created)));
     observed.containers.sort_by(|a, b| {
         let age = |c: &ContainerState| Reverse((c.created, c.attempt));
         a.name.cmp(&b.name).then_with(|| age(a).cmp(&age(b)))
@@ -167,7 +184,9 @@ fn run_state(state: i32) -> RunState {
 
 /// Nanoseconds since the epoch; zero and less mean "never".
 fn timestamp(nanos: i64) -> Option<Timestamp> {
-    (nanos > 0).then(|| Timestamp::from_nanosecond(nanos.into()).ok()).flatten()
+    (nanos > 0)
+        .then(|| Timestamp::from_nanosecond(nanos.into()).ok())
+        .flatten()
 }
 
 #[cfg(test)]

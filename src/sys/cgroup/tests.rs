@@ -44,7 +44,11 @@ fn hierarchies_are_read_from_the_mount_table() {
     assert_eq!(
         found,
         [
-            hierarchy(Path::new("/sys/fs/cgroup/cpu,cpuacct"), &["cpu", "cpuacct"], false),
+            hierarchy(
+                Path::new("/sys/fs/cgroup/cpu,cpuacct"),
+                &["cpu", "cpuacct"],
+                false
+            ),
             hierarchy(Path::new("/sys/fs/cgroup/cpuset"), &["cpuset"], false),
             hierarchy(Path::new("/sys/fs/cgroup/systemd"), &[], false),
         ]
@@ -52,11 +56,15 @@ fn hierarchies_are_read_from_the_mount_table() {
     assert_eq!(Cgroups { hierarchies: found }.version(), Version::V1);
 
     let unified = "35 30 0:30 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate\n";
-    let hybrid = Cgroups { hierarchies: parse(&format!("{V1}{unified}")) };
+    let hybrid = Cgroups {
+        hierarchies: parse(&format!("{V1}{unified}")),
+    };
     assert_eq!(hybrid.version(), Version::Hybrid);
     assert!(hybrid.used().all(|h| !h.v2), "the empty v2 tree is left alone");
 
-    let v2 = Cgroups { hierarchies: parse(unified) };
+    let v2 = Cgroups {
+        hierarchies: parse(unified),
+    };
     assert_eq!((v2.version(), v2.used().count()), (Version::V2, 1));
     assert!(parse("nonsense\n1 2 3 - cgroup\n").is_empty());
 }
@@ -64,7 +72,9 @@ fn hierarchies_are_read_from_the_mount_table() {
 #[test]
 fn names_must_stay_below_the_root() {
     let tree = Tree::new();
-    let cgroups = Cgroups { hierarchies: vec![hierarchy(tree.0.path(), &["cpu"], false)] };
+    let cgroups = Cgroups {
+        hierarchies: vec![hierarchy(tree.0.path(), &["cpu"], false)],
+    };
     for name in ["", "/", "kubepods", "/kubepods/../..", "/./x", "//"] {
         assert!(matches!(cgroups.ensure(name), Err(Error::Name(_))), "{name:?}");
         assert!(!cgroups.exists(name));
@@ -77,9 +87,13 @@ fn names_must_stay_below_the_root() {
 fn a_new_cpuset_inherits_and_a_set_one_is_kept() {
     let tree = Tree::new();
     tree.file("cpuset.cpus", "0-3\n").file("cpuset.mems", "0\n");
-    tree.file("kubepods/cpuset.cpus", "1-2\n").file("kubepods/cpuset.mems", "\n");
-    tree.file("kubepods/podx/cpuset.cpus", "\n").file("kubepods/podx/cpuset.mems", "");
-    let cgroups = Cgroups { hierarchies: vec![hierarchy(tree.0.path(), &["cpuset"], false)] };
+    tree.file("kubepods/cpuset.cpus", "1-2\n")
+        .file("kubepods/cpuset.mems", "\n");
+    tree.file("kubepods/podx/cpuset.cpus", "\n")
+        .file("kubepods/podx/cpuset.mems", "");
+    let cgroups = Cgroups {
+        hierarchies: vec![hierarchy(tree.0.path(), &["cpuset"], false)],
+    };
     cgroups.ensure("/kubepods/podx").unwrap();
     assert_eq!(tree.read("kubepods/cpuset.cpus"), "1-2\n");
     assert_eq!(tree.read("kubepods/cpuset.mems"), "0");
@@ -90,12 +104,20 @@ fn a_new_cpuset_inherits_and_a_set_one_is_kept() {
 #[test]
 fn v2_levels_pass_their_controllers_on() {
     let tree = Tree::new();
-    tree.file("cgroup.controllers", "cpu memory pids\n").file("cgroup.subtree_control", "memory\n");
-    tree.file("kubepods/cgroup.controllers", "\n").file("kubepods/cgroup.subtree_control", "");
-    let cgroups = Cgroups { hierarchies: vec![hierarchy(tree.0.path(), &[], true)] };
+    tree.file("cgroup.controllers", "cpu memory pids\n")
+        .file("cgroup.subtree_control", "memory\n");
+    tree.file("kubepods/cgroup.controllers", "\n")
+        .file("kubepods/cgroup.subtree_control", "");
+    let cgroups = Cgroups {
+        hierarchies: vec![hierarchy(tree.0.path(), &[], true)],
+    };
     cgroups.ensure("/kubepods/podx").unwrap();
     assert!(tree.has("kubepods/podx"));
-    assert_eq!(tree.read("cgroup.subtree_control"), "+pids", "each is written by itself; the last one shows here");
+    assert_eq!(
+        tree.read("cgroup.subtree_control"),
+        "+pids",
+        "each is written by itself; the last one shows here"
+    );
     assert_eq!(tree.read("kubepods/cgroup.subtree_control"), "");
 }
 
@@ -105,11 +127,18 @@ fn cpu_shares_go_to_the_cpu_controller_or_become_a_weight() {
     for tree in [&cpu, &memory, &v2] {
         tree.file("kubepods/x", "");
     }
-    let v1 = vec![hierarchy(cpu.0.path(), &["cpu", "cpuacct"], false), hierarchy(memory.0.path(), &["memory"], false)];
-    Cgroups { hierarchies: v1 }.set_cpu_shares("/kubepods", 512).unwrap();
+    let v1 = vec![
+        hierarchy(cpu.0.path(), &["cpu", "cpuacct"], false),
+        hierarchy(memory.0.path(), &["memory"], false),
+    ];
+    Cgroups { hierarchies: v1 }
+        .set_cpu_shares("/kubepods", 512)
+        .unwrap();
     assert_eq!(cpu.read("kubepods/cpu.shares"), "512");
     assert!(!memory.has("kubepods/cpu.shares"));
-    let unified = Cgroups { hierarchies: vec![hierarchy(v2.0.path(), &[], true)] };
+    let unified = Cgroups {
+        hierarchies: vec![hierarchy(v2.0.path(), &[], true)],
+    };
     unified.set_cpu_shares("/kubepods", 1024).unwrap();
     assert_eq!(v2.read("kubepods/cpu.weight"), "100");
 }
@@ -131,7 +160,10 @@ async fn removal_takes_children_first_and_can_be_repeated() {
     }
     fs::create_dir_all(one.0.path().join("kubepods/pody")).unwrap();
     let cgroups = Cgroups {
-        hierarchies: vec![hierarchy(one.0.path(), &["cpu"], false), hierarchy(two.0.path(), &[], true)],
+        hierarchies: vec![
+            hierarchy(one.0.path(), &["cpu"], false),
+            hierarchy(two.0.path(), &[], true),
+        ],
     };
     assert_eq!(cgroups.children("/kubepods").unwrap(), ["podx", "pody"]);
     for _ in 0..2 {
@@ -145,8 +177,11 @@ async fn removal_takes_children_first_and_can_be_repeated() {
 #[test]
 fn processes_are_found_at_every_depth() {
     let tree = Tree::new();
-    tree.file("kubepods/podx/cgroup.procs", "12\n").file("kubepods/podx/c1/cgroup.procs", "7\n12\n");
-    let cgroups = Cgroups { hierarchies: vec![hierarchy(tree.0.path(), &["cpu"], false)] };
+    tree.file("kubepods/podx/cgroup.procs", "12\n")
+        .file("kubepods/podx/c1/cgroup.procs", "7\n12\n");
+    let cgroups = Cgroups {
+        hierarchies: vec![hierarchy(tree.0.path(), &["cpu"], false)],
+    };
     assert_eq!(cgroups.pids("/kubepods/podx").unwrap(), [7, 12]);
     assert!(cgroups.pids("/kubepods/gone").unwrap().is_empty());
 }
