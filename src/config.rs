@@ -4,10 +4,12 @@
 //! [`Source`] gives, so every rule is tested without touching the machine. Whoever needs a setting gets its section.
 
 mod flags;
+mod names;
 mod sections;
+mod types;
 
 pub use flags::{Cli, Command, Flags};
-pub use sections::{
+pub use types::{
     ApiConfig, CgroupDriver, KubeletConfig, LogFormat, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode,
     Taint, TaintEffect, TelemetryConfig,
 };

@@ -1,6 +1,6 @@
 //! What can be typed. Text only: meaning and validity are decided in `sections`.
 
-use super::sections::{CgroupDriver, LogFormat, NetworkMode, ProxyMode};
+use super::types::{CgroupDriver, LogFormat, NetworkMode, ProxyMode};
 use clap::{Args, Parser, Subcommand};
 use std::net::IpAddr;
 use std::path::PathBuf;
