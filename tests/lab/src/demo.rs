@@ -146,6 +146,7 @@ fn invite(ui: &mut Ui, cluster: &Cluster) {
 pub fn play(ui: &mut Ui, stage: &Stage<'_>, logs: &str) {
     let mut play = Play {
         ui,
+        stage,
         logs,
         broken: false,
     };
@@ -175,10 +176,10 @@ pub fn play(ui: &mut Ui, stage: &Stage<'_>, logs: &str) {
     play.part("Life goes on");
     play.broken = !reached;
     play.step("my-app scaled to 5", || stage.scale(5));
-    play.step("the rules follow", || stage.rules(5));
-    play.step("the client reaches all five", || stage.client_reaches(5));
+    play.step("the rules follow", || stage.rules(5).map(Shown::brief));
+    play.step("the client reaches all five", || stage.client_reaches(5).map(Shown::brief));
     play.step("my-app scaled back to 3", || stage.scale(3));
-    play.step("the rules follow again", || stage.rules(3));
+    play.step("the rules follow again", || stage.rules(3).map(Shown::brief));
     play.broken = false;
     play.step("everything deleted: nothing left on the nodes", || {
         stage.delete(&before?)
@@ -187,6 +188,7 @@ pub fn play(ui: &mut Ui, stage: &Stage<'_>, logs: &str) {
 
 struct Play<'a> {
     ui: &'a mut Ui,
+    stage: &'a Stage<'a>,
     logs: &'a str,
     /// A step failed on which the following ones of its part build.
     broken: bool,
@@ -210,11 +212,9 @@ impl Play<'_> {
                 self.ui.show(&shown.lines);
             }
             Err(error) => {
-                self.ui.failed(
-                    title,
-                    start.elapsed(),
-                    &format!("{error:#}\n    logs: {}", self.logs),
-                );
+                let complaints = self.stage.complaints().join("\n");
+                let why = format!("{error:#}\n    logs: {}\n{complaints}", self.logs);
+                self.ui.failed(title, start.elapsed(), &why);
                 self.broken = true;
             }
         }

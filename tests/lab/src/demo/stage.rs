@@ -41,6 +41,11 @@ pub struct Shown {
 }
 
 impl Shown {
+    /// Only what is beside the title.
+    pub fn brief(self) -> Shown {
+        Shown { lines: Vec::new(), ..self }
+    }
+
     fn detail(detail: impl Into<String>) -> Shown {
         Shown {
             detail: detail.into(),
@@ -253,6 +258,18 @@ impl Stage<'_> {
             )?;
         }
         Ok(Shown::detail("no sandbox, veth, address, rule, mount, cgroup"))
+    }
+
+    /// The last warnings and errors of every node's agent: a first hint at why something is not true.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for node in self.nodes {
+            let log = std::fs::read_to_string(node.agent_log()).unwrap_or_default();
+            let loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
+            let last: Vec<&str> = log.lines().rev().filter(loud).take(3).collect();
+            lines.extend(last.iter().rev().map(|line| format!("{} said: {line}", node.name())));
+        }
+        lines
     }
 
     /// Waits for exactly `count` pods, all of them ready and none on its way out.
