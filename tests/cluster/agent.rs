@@ -40,22 +40,7 @@ pub(crate) fn restart(lab: &Lab) -> Result<()> {
         ))?;
         ensure!(restarts(&fresh) == 0, "{}", kube::describe_pod(&fresh));
     }
-    throughout(
-        "the same containers, none restarted",
-        Duration::from_secs(5),
-        || {
-            let now = identities(&case)?;
-            let changed: Vec<_> = known
-                .iter()
-                .filter(|(pod, id)| now.get(*pod) != Some(*id))
-                .collect();
-            Ok(if changed.is_empty() {
-                Seen::Yes(())
-            } else {
-                Seen::No(format!("{changed:?} became {now:?}"))
-            })
-        },
-    )
+    unchanged(&case, &known)
 }
 
 /// SIGKILL in the middle of a rollout: the rollout completes, and nothing of it is left twice.
@@ -141,8 +126,85 @@ pub(crate) fn killed_in_a_rollout(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// containerd dies and comes back: the Node says so in between, and no container is touched.
+pub(crate) fn runtime_gone(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "runtime-gone")?;
+    let node = &lab.nodes()[0];
+    case.run(pod("steady", Some(node.name()), json!([echo_container()])))?;
+    let known = identities(&case)?;
+    node.kill_containerd(Signal::SIGKILL)?;
+    let path = format!("/api/v1/nodes/{}", node.name());
+    let told = eventually("the Node without a runtime is not Ready", LIMIT, || {
+        let object = lab.kube.get(&path)?;
+        let ready = kube::condition(&object, "Ready").to_owned();
+        Ok(if ready == "False" {
+            Seen::Yes(object)
+        } else {
+            Seen::No(ready)
+        })
+    });
+    node.start_containerd()?;
+    let conditions = told?["status"]["conditions"].clone();
+    let conditions = conditions.as_array().map(Vec::as_slice).unwrap_or_default();
+    let said = conditions.iter().find(|condition| condition["type"] == "Ready");
+    ensure!(
+        said.is_some_and(|said| said["reason"] == "KubeletNotReady"),
+        "{said:?}"
+    );
+    lab.cluster().wait_ready(node)?;
+    let fresh = case.run(pod("fresh", Some(node.name()), json!([echo_container()])))?;
+    ensure!(restarts(&fresh) == 0, "{}", kube::describe_pod(&fresh));
+    unchanged(&case, &known)
+}
+
+/// The API server goes away and comes back: pods run on, and what happens afterwards is acted on.
+pub(crate) fn api_server_gone(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "api-server-gone")?;
+    case.run(pod("steady", None, json!([echo_container()])))?;
+    let known = identities(&case)?;
+    let control = lab.cluster().control();
+    control.kill_component("kube-apiserver", Signal::SIGKILL)?;
+    for node in lab.nodes() {
+        ensure!(node.agent_pid().is_some(), "{}: the agent has ended", node.name());
+    }
+    control.start_component("kube-apiserver")?;
+    control.wait_ready(LIMIT)?;
+    for number in 0..lab.nodes().len() {
+        let name = format!("fresh-{number}");
+        eventually("a pod can be created", LIMIT, || {
+            let made = case.create(
+                "pods",
+                &pod(&name, Some(lab.node_name(number)), json!([echo_container()])),
+            );
+            Ok(made.map_or_else(|error| Seen::No(format!("{error:#}")), |_| Seen::Yes(())))
+        })?;
+        case.until(&name, "ready", |pod| kube::condition(pod, "Ready") == "True")?;
+    }
+    unchanged(&case, &known)
+}
+
+/// All known containers are still the same, and stay so for a while.
+fn unchanged(case: &Case<'_>, known: &BTreeMap<String, (String, u64)>) -> Result<()> {
+    throughout(
+        "the same containers, none restarted",
+        Duration::from_secs(3),
+        || {
+            let now = identities(case)?;
+            let changed: Vec<_> = known
+                .iter()
+                .filter(|(pod, id)| now.get(*pod) != Some(*id))
+                .collect();
+            Ok(if changed.is_empty() {
+                Seen::Yes(())
+            } else {
+                Seen::No(format!("{changed:?} became {now:?}"))
+            })
+        },
+    )
+}
+
 /// A node whose agent has just been started again renews its lease and is Ready.
-fn back(lab: &Lab, node: &Node) -> Result<()> {
+pub(crate) fn back(lab: &Lab, node: &Node) -> Result<()> {
     let path = format!(
         "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{}",
         node.name()

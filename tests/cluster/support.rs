@@ -58,9 +58,14 @@ pub(crate) fn down(failed: bool) -> Vec<String> {
     Arc::into_inner(lab).map_or_else(Vec::new, |lab| lab.cluster.down())
 }
 
+/// Whether upstream's components stand in for rustlet.
+pub(crate) fn upstream() -> bool {
+    std::env::var("RUSTLET_LAB_AGENT").is_ok_and(|agent| agent == "upstream")
+}
+
 impl Lab {
     fn up() -> Result<Lab> {
-        let upstream = std::env::var("RUSTLET_LAB_AGENT").is_ok_and(|agent| agent == "upstream");
+        let upstream = upstream();
         let rustlet = AgentKind::Rustlet(env!("CARGO_BIN_EXE_rustlet").into());
         let agent = if upstream { AgentKind::Upstream } else { rustlet };
         eprintln!("bringing the cluster up ({agent:?})");

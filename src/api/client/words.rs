@@ -191,11 +191,11 @@ fn cause(error: &(dyn StdError + 'static), place: &Place) -> String {
                 "no route to the host: is the network up, and the address right?"
             }
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-                "the connection was cut off"
+                return format!("{server}: the connection was cut off");
             }
             _ => continue,
         };
-        return format!("{server}: {words}");
+        return format!("{server}: {words} The address is {}", place.cluster("server"));
     }
     if links
         .iter()

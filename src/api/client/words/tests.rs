@@ -51,12 +51,12 @@ fn every_known_failure_has_its_remedy() {
         ),
         (
             io::Error::from(io::ErrorKind::ConnectionRefused),
-            "GET /x: https://cp:6443/: connection refused: is the API server running on that host and port?",
+            "GET /x: https://cp:6443/: connection refused: is the API server running on that host and port? The address is clusters[main].cluster.server in /k.conf",
             false,
         ),
         (
             io::Error::from(io::ErrorKind::NetworkUnreachable),
-            "GET /x: https://cp:6443/: no route to the host: is the network up, and the address right?",
+            "GET /x: https://cp:6443/: no route to the host: is the network up, and the address right? The address is clusters[main].cluster.server in /k.conf",
             false,
         ),
         (
