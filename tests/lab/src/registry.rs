@@ -30,6 +30,9 @@ pub fn push(lab_dir: &Path, set: &ImageSet, progress: Progress<'_>) -> Result<()
     let dir = lab_dir.join("registry");
     let storage = storage(&dir);
     fs::create_dir_all(&storage).with_context(|| format!("create {}", storage.display()))?;
+    // One push at a time: a second lab would give the first one's registry another address.
+    let lock = fs::File::create(dir.join(".lock")).context("create the lock of the registry")?;
+    lock.lock().context("wait for another lab that pushes images")?;
     let missing: Vec<&Image> = set
         .images
         .iter()
