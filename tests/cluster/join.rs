@@ -43,7 +43,7 @@ pub(crate) fn node_object(lab: &Lab) -> Result<()> {
         }
         let cpus: usize = std::thread::available_parallelism()?.into();
         ensure!(
-            status["capacity"]["cpu"] == cpus.to_string(),
+            status["capacity"]["cpu"].as_str() == Some(&cpus.to_string()),
             "{}",
             status["capacity"]
         );

@@ -177,7 +177,9 @@ pub fn play(ui: &mut Ui, stage: &Stage<'_>, logs: &str) {
     play.broken = !reached;
     play.step("my-app scaled to 5", || stage.scale(5));
     play.step("the rules follow", || stage.rules(5).map(Shown::brief));
-    play.step("the client reaches all five", || stage.client_reaches(5).map(Shown::brief));
+    play.step("the client reaches all five", || {
+        stage.client_reaches(5).map(Shown::brief)
+    });
     play.step("my-app scaled back to 3", || stage.scale(3));
     play.step("the rules follow again", || stage.rules(3).map(Shown::brief));
     play.broken = false;

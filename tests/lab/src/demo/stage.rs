@@ -43,7 +43,10 @@ pub struct Shown {
 impl Shown {
     /// Only what is beside the title.
     pub fn brief(self) -> Shown {
-        Shown { lines: Vec::new(), ..self }
+        Shown {
+            lines: Vec::new(),
+            ..self
+        }
     }
 
     fn detail(detail: impl Into<String>) -> Shown {
@@ -267,7 +270,11 @@ impl Stage<'_> {
             let log = std::fs::read_to_string(node.agent_log()).unwrap_or_default();
             let loud = |line: &&str| line.contains(" WARN ") || line.contains("ERROR ");
             let last: Vec<&str> = log.lines().rev().filter(loud).take(3).collect();
-            lines.extend(last.iter().rev().map(|line| format!("{} said: {line}", node.name())));
+            lines.extend(
+                last.iter()
+                    .rev()
+                    .map(|line| format!("{} said: {line}", node.name())),
+            );
         }
         lines
     }
