@@ -67,10 +67,19 @@ pub fn brief(rule: &str) -> String {
             }
             text if quoted => quoted = !text.ends_with('"'),
             "-m" | "--mode" => drop(words.next()),
-            text => kept.push(text.strip_suffix("000000000").unwrap_or(text)),
+            text => kept.push(shorter(text)),
         }
     }
     kept.join(" ")
+}
+
+/// `0.50000000000` as `0.5`; anything else as it is.
+fn shorter(word: &str) -> &str {
+    if word.starts_with("0.") {
+        word.trim_end_matches('0')
+    } else {
+        word
+    }
 }
 
 /// The word after a flag.
@@ -102,7 +111,7 @@ mod tests {
             [
                 "-A KUBE-SERVICES -d 10.96.0.10/32 -p udp --dport 53 -j KUBE-SVC-D",
                 "-A KUBE-SVC-X ! -s 10.244.0.0/16 -d 10.96.7.7/32 -p tcp --dport 80 -j KUBE-MARK-MASQ",
-                "-A KUBE-SVC-X --probability 0.50 -j KUBE-SEP-A",
+                "-A KUBE-SVC-X --probability 0.5 -j KUBE-SEP-A",
                 "-A KUBE-SVC-X -j KUBE-SEP-B",
             ]
         );

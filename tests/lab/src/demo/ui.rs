@@ -3,9 +3,13 @@
 //! All knowledge of escape codes is here. In a log nothing is ever drawn over, and no escape code is written.
 
 use std::io::{IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+#[cfg(test)]
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+mod spinner;
+
+use spinner::{Spinner, columns};
 
 /// When to use colour and a spinner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,8 +92,6 @@ const PLAIN: Style = Style {
     reset: "",
 };
 
-const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-const CLEAR_LINE: &str = "\r\x1b[2K";
 /// Columns for the title of a step.
 const TITLE: usize = 46;
 
@@ -283,7 +285,12 @@ impl Ui {
         } else {
             seconds(took)
         };
-        let line = format!("{} {time:>8}  {dim}{detail}{reset}", pad(title, TITLE));
+        let detail = if detail.is_empty() {
+            String::new()
+        } else {
+            format!("  {dim}{detail}{reset}")
+        };
+        let line = format!("{} {time:>8}{detail}", pad(title, TITLE));
         self.out.write(&format!(
             "{}{} {}\n",
             self.margin(),
@@ -347,94 +354,6 @@ fn seconds(time: Duration) -> String {
 /// Pads by characters, as `format!` does; kept as a function so that titles with `→` line up.
 fn pad(text: &str, width: usize) -> String {
     format!("{text:<width$}")
-}
-
-/// A line that lives at the bottom of a terminal.
-#[derive(Debug)]
-struct Spinner {
-    shared: Arc<Mutex<Spinning>>,
-    thread: Option<JoinHandle<()>>,
-    out: Out,
-}
-
-#[derive(Debug)]
-struct Spinning {
-    text: String,
-    over: bool,
-}
-
-impl Spinner {
-    fn start(text: &str, (style, width): (Style, usize), out: Out) -> Spinner {
-        let shared = Arc::new(Mutex::new(Spinning {
-            text: text.to_owned(),
-            over: false,
-        }));
-        let (theirs, sink) = (Arc::clone(&shared), out.clone());
-        let thread = std::thread::spawn(move || {
-            let start = Instant::now();
-            for frame in FRAMES.iter().cycle() {
-                {
-                    // Held while drawing, so that nothing is drawn after `over` was set.
-                    let now = theirs.lock().unwrap_or_else(PoisonError::into_inner);
-                    if now.over {
-                        return;
-                    }
-                    let Style { cyan, dim, reset, .. } = style;
-                    let elapsed = start.elapsed().as_secs();
-                    let text = shorten(&now.text, width.saturating_sub(14));
-                    sink.write(&format!(
-                        "{CLEAR_LINE}  {cyan}{frame}{reset} {text} {dim}{elapsed} s{reset}"
-                    ));
-                }
-                std::thread::sleep(Duration::from_millis(90));
-            }
-        });
-        Spinner {
-            shared,
-            thread: Some(thread),
-            out,
-        }
-    }
-
-    fn say(&self, text: &str) {
-        text.clone_into(&mut self.shared.lock().unwrap_or_else(PoisonError::into_inner).text);
-    }
-}
-
-impl Drop for Spinner {
-    fn drop(&mut self) {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner).over = true;
-        if let Some(thread) = self.thread.take() {
-            // It only draws; if it panicked there is nothing to clean.
-            let _ = thread.join();
-        }
-        self.out.write(CLEAR_LINE);
-    }
-}
-
-/// The first line, cut to the width so that drawing over it works.
-fn shorten(text: &str, width: usize) -> String {
-    let line = text.lines().next().unwrap_or_default();
-    if line.chars().count() <= width {
-        return line.to_owned();
-    }
-    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
-}
-
-/// Width of the terminal; 80 where it cannot be known.
-fn columns() -> usize {
-    let size = std::process::Command::new("stty")
-        .arg("size")
-        .stdin(std::process::Stdio::inherit())
-        .output();
-    let text = size
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
-    text.split_whitespace()
-        .nth(1)
-        .and_then(|columns| columns.parse().ok())
-        .filter(|n| *n > 20)
-        .unwrap_or(80)
 }
 
 #[cfg(test)]

@@ -1,3 +1,4 @@
+use super::spinner::{CLEAR_LINE, shorten};
 use super::*;
 
 fn play(lively: bool) -> String {
