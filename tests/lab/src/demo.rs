@@ -86,11 +86,7 @@ fn bring_up(ui: &mut Ui, agent: AgentKind, start: Instant) -> Option<Cluster> {
     match Cluster::up(options) {
         Ok(cluster) => Some(cluster),
         Err(error) => {
-            ui.failed(
-                "cluster up",
-                start.elapsed(),
-                &format!("{error:#}\nlogs: target/lab/logs"),
-            );
+            ui.failed("cluster up", start.elapsed(), &format!("{error:#}"));
             None
         }
     }

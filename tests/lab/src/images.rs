@@ -18,9 +18,6 @@ use serde_json::{Value, json};
 pub use layer::Blob;
 use layer::hex_sha256;
 
-/// Debian packages the recipes need on the machine itself, as `apt-get install` takes them.
-pub const DEBIAN_PACKAGES: &[&str] = &["busybox-static", "debootstrap", "gcc", "libc6-dev"];
-
 /// The pod sandbox's image, under the name nodes are configured with.
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 /// Shell, wget, nslookup, nc, ping, ip and 250 more applets.

@@ -19,9 +19,6 @@ use client::Client;
 /// The port nodes find the registry at.
 pub const PORT: u16 = 5000;
 
-/// Debian packages the registry needs on the machine.
-pub const DEBIAN_PACKAGES: &[&str] = &["docker-registry"];
-
 /// Makes sure the storage below `lab_dir/registry` holds every image of the set; pushes only what changed.
 ///
 /// Runs a registry of its own on a free port of 127.0.0.1 while it pushes, so it needs no cluster and can run beside
