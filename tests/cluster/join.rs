@@ -29,10 +29,11 @@ pub(crate) fn node_object(lab: &Lab) -> Result<()> {
                 status["addresses"]
             );
         }
+        let arch = rustlet_lab::images::architecture();
         let labels = [
             ("kubernetes.io/hostname", node.name()),
             ("kubernetes.io/os", "linux"),
-            ("kubernetes.io/arch", "amd64"),
+            ("kubernetes.io/arch", arch),
         ];
         for (label, value) in labels {
             ensure!(
@@ -74,7 +75,7 @@ pub(crate) fn node_object(lab: &Lab) -> Result<()> {
         );
         let kernel = node.exec(&["uname", "-r"])?;
         ensure!(
-            info["kernelVersion"] == kernel.trim() && info["architecture"] == "amd64",
+            info["kernelVersion"] == kernel.trim() && info["architecture"] == arch,
             "{info}"
         );
         ensure!(

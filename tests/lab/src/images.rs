@@ -157,7 +157,7 @@ fn lock(path: &Path) -> Result<nix::fcntl::Flock<fs::File>> {
 }
 
 /// Go's name for the machine's architecture, which is what image configurations use.
-fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
