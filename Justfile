@@ -25,9 +25,10 @@ down: _lab
 # All tests: pure, fakes, real kernel in namespaces, real cluster
 test: tools test-unit test-netns test-cluster
 
-# Pure logic and components with fakes; the architecture held against its page
+# Pure logic and components with fakes; the architecture held against its page (root: tmpfs and owners of volumes)
 test-unit:
-    cargo test --lib --bins --test architecture --test proxy_rules
+    cargo build --tests
+    {{ root }} env "PATH=$PATH" cargo test --lib --bins --test architecture --test proxy_rules
     cargo test -p rustlet-lab --lib --bins
     cargo test -p rustlet-lab --doc
 
