@@ -82,8 +82,7 @@ impl Binaries {
 pub fn ensure(group: Group, progress: &mut dyn FnMut(BuildStep)) -> Result<Binaries> {
     let bin = dirs::lab_dir().join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("create {}", bin.display()))?;
-    let lock = fs::File::create(bin.join(".lock")).context("create the lock of the binaries")?;
-    lock.lock().context("wait for another lab that builds binaries")?;
+    let _lock = dirs::lock(&bin.join(".lock"))?;
     let recipes: Vec<&Recipe> = RECIPES
         .iter()
         .filter(|r| group == Group::WithUpstream || !r.upstream)

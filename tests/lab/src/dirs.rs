@@ -4,9 +4,10 @@
 //! - `images/`, `registry/`: images and the registry's storage; kept.
 //! - `run/<id>/`: one running lab; removed at tear-down, except its logs when they are wanted.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 /// The lab's directory: `$RUSTLET_LAB_DIR`, else `lab` below cargo's target directory.
 pub fn lab_dir() -> PathBuf {
@@ -32,6 +33,13 @@ pub fn source_dir() -> &'static Path {
 fn workspace() -> PathBuf {
     let dir = source_dir().ancestors().nth(2).unwrap_or_else(|| source_dir());
     dir.to_owned()
+}
+
+/// Waits until no other lab holds the lock at `path`; it is ours until the returned file is dropped.
+pub(crate) fn lock(path: &Path) -> Result<File> {
+    let file = File::create(path).with_context(|| format!("create {}", path.display()))?;
+    file.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
 }
 
 /// Nodes cover these directories with their own, so the lab's files must be elsewhere to be visible in a node.

@@ -16,6 +16,8 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 pub use layer::Blob;
+
+use crate::dirs;
 use layer::hex_sha256;
 
 /// The pod sandbox's image, under the name nodes are configured with.
@@ -141,19 +143,11 @@ pub struct ImageSet {
 pub fn ensure(lab_dir: &Path, coredns: &Path, progress: Progress<'_>) -> Result<ImageSet> {
     let dir = lab_dir.join("images");
     fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-    let _lock = lock(&dir.join(".lock"))?;
+    let _lock = dirs::lock(&dir.join(".lock"))?;
     let layers = recipes::layers(&dir, coredns, progress)?;
     Ok(ImageSet {
         images: recipes::images(&layers)?,
     })
-}
-
-/// An exclusive lock held until the returned file is dropped.
-fn lock(path: &Path) -> Result<nix::fcntl::Flock<fs::File>> {
-    let file = fs::File::create(path).with_context(|| format!("create {}", path.display()))?;
-    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
-        .map_err(|(_, errno)| errno)
-        .with_context(|| format!("lock {}", path.display()))
 }
 
 /// Go's name for the machine's architecture, which is what image configurations use.

@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::dirs;
 use crate::images::{Image, ImageSet, Progress, find_program};
 use client::Client;
 
@@ -28,8 +29,7 @@ pub fn push(lab_dir: &Path, set: &ImageSet, progress: Progress<'_>) -> Result<()
     let storage = storage(&dir);
     fs::create_dir_all(&storage).with_context(|| format!("create {}", storage.display()))?;
     // One push at a time: a second lab would give the first one's registry another address.
-    let lock = fs::File::create(dir.join(".lock")).context("create the lock of the registry")?;
-    lock.lock().context("wait for another lab that pushes images")?;
+    let _lock = dirs::lock(&dir.join(".lock"))?;
     let missing: Vec<&Image> = set
         .images
         .iter()
