@@ -85,11 +85,6 @@ impl Kubelet {
         Ok(Self { deps, changes, ips })
     }
 
-    /// The node's addresses, primary first.
-    pub fn addresses(&self) -> &[IpAddr] {
-        &self.ips
-    }
-
     /// Runs pods and keeps the Node until the process ends. Containers keep running after that.
     pub async fn run(self, drain: DrainSignal) {
         let Self { deps, changes, ips } = self;

@@ -199,15 +199,6 @@ impl Control {
         self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Process id on the host of a component.
-    pub fn component_pid(&self, name: &str) -> Option<u32> {
-        let processes = self.lock();
-        processes
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, process)| process.pid())
-    }
-
     /// Directory of its data and configuration.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
