@@ -10,8 +10,8 @@ mod types;
 
 pub use flags::{Cli, Command, Flags};
 pub use types::{
-    ApiConfig, CgroupDriver, KubeletConfig, LogFormat, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode,
-    Taint, TaintEffect, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, KubeletConfig, LogFormat, NetworkConfig,
+    NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect, TelemetryConfig,
 };
 
 use std::sync::Arc;
@@ -31,6 +31,10 @@ pub struct Config {
     pub node: Arc<str>,
     /// For `kubelet`.
     pub kubelet: KubeletConfig,
+    /// For the node's HTTPS API.
+    pub server: ServerConfig,
+    /// For the node's credentials.
+    pub identity: IdentityConfig,
     /// For `network`.
     pub network: NetworkConfig,
     /// For `proxy`.
@@ -66,6 +70,8 @@ impl Config {
         let node: Arc<str> = sections::node_name(flags, source)?.into();
         Ok(Arc::new(Self {
             kubelet: sections::kubelet(flags, &node)?,
+            server: ServerConfig::default(),
+            identity: sections::identity(flags, &node),
             network: sections::network(flags, &node)?,
             proxy: sections::proxy(flags, &node),
             api: sections::api(flags),

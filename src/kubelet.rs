@@ -23,6 +23,7 @@ pub mod probe;
 pub mod qos;
 pub mod quantity;
 pub mod refs;
+pub mod server;
 pub mod source;
 pub mod status;
 pub mod translate;
@@ -30,12 +31,13 @@ pub mod volume;
 pub mod worker;
 
 use crate::api::{Change, ConfigData, Events, Nodes, Pods};
-use crate::config::KubeletConfig;
+use crate::config::{KubeletConfig, ServerConfig};
 use crate::cri::{self, Runtime};
 use crate::model::pod::Pod;
 use crate::task::DrainSignal;
 use env::ServiceEnv;
 use node::NodeAgent;
+use source::Source;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,6 +60,8 @@ pub struct KubeletDeps {
     pub events: Arc<dyn Events>,
     /// Settings.
     pub config: Arc<KubeletConfig>,
+    /// Settings of the HTTPS API.
+    pub server: Arc<ServerConfig>,
     /// Services with a cluster IP, for environment variables; may change while the agent runs.
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
 }
@@ -91,9 +95,10 @@ impl Kubelet {
         let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
         let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
         let allocatable = agent.allocatable();
+        let source = Arc::new(Source::default());
         tokio::join!(
             agent.run(drain.clone()),
-            pods::run(deps, (ips, allocatable), changes, drain)
+            pods::run(deps, (ips, allocatable), source, changes, drain)
         );
     }
 }

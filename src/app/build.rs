@@ -117,6 +117,7 @@ impl Build<'_> {
             nodes: Arc::new(self.client.clone()),
             events: Arc::new(self.recorder("kubelet")),
             config: Arc::new(config.clone()),
+            server: Arc::new(self.config.server.clone()),
             services,
         };
         let kubelet = Kubelet::new(deps, pods)?;

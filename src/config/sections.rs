@@ -1,7 +1,10 @@
 //! PURE. One parse function per section of the configuration.
 
 use super::names::{is_dns_subdomain, label, taint};
-use super::{ApiConfig, Error, Flags, KubeletConfig, NetworkConfig, ProxyConfig, Source, TelemetryConfig};
+use super::{
+    ApiConfig, Error, Flags, IdentityConfig, KubeletConfig, NetworkConfig, ProxyConfig, Source,
+    TelemetryConfig,
+};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -74,6 +77,18 @@ pub(super) fn proxy(flags: &Flags, node: &Arc<str>) -> ProxyConfig {
     ProxyConfig {
         node: node.clone(),
         mode: flags.proxy_mode,
+    }
+}
+
+pub(super) fn identity(flags: &Flags, node: &Arc<str>) -> IdentityConfig {
+    IdentityConfig {
+        node: node.clone(),
+        bootstrap_kubeconfig: None,
+        kubeconfig: flags.kubeconfig.clone(),
+        cert_dir: flags.root_dir.join("pki"),
+        rotate: true,
+        server_csr: false,
+        serving_files: None,
     }
 }
 

@@ -4,9 +4,10 @@ use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing_subscriber::filter::Targets;
 
 /// Settings of the pod side.
@@ -67,6 +68,89 @@ pub struct ProxyConfig {
 pub struct ApiConfig {
     /// The kubeconfig file.
     pub kubeconfig: PathBuf,
+}
+
+/// Settings of the node's HTTPS API; names and defaults are those of `KubeletConfiguration`, but that everything is
+/// closed by default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// `address`.
+    pub address: IpAddr,
+    /// `port`.
+    pub port: u16,
+    /// `tlsMinVersion`: 1.3 only, or 1.2 as well.
+    pub tls13_only: bool,
+    /// `tlsCipherSuites`, in Go's names; empty means the library's own choice.
+    pub tls_cipher_suites: Vec<Box<str>>,
+    /// `authentication.x509.clientCAFile`; a file that is not there means that no client certificate is accepted.
+    pub client_ca_file: Option<PathBuf>,
+    /// `authentication.anonymous.enabled`.
+    pub anonymous: bool,
+    /// `authentication.webhook.enabled`: bearer tokens by TokenReview.
+    pub token_review: bool,
+    /// `authentication.webhook.cacheTTL`.
+    pub token_ttl: Duration,
+    /// `authorization.mode`.
+    pub authorization: AuthorizationMode,
+    /// `authorization.webhook.cacheAuthorizedTTL`.
+    pub authorized_ttl: Duration,
+    /// `authorization.webhook.cacheUnauthorizedTTL`.
+    pub unauthorized_ttl: Duration,
+    /// `streamingConnectionIdleTimeout`.
+    pub idle_timeout: Duration,
+    /// `enableDebuggingHandlers`: logs, exec, attach, port-forward, run and pods.
+    pub debugging_handlers: bool,
+    /// `healthzBindAddress` and `healthzPort`; `None` when the port is 0.
+    pub healthz: Option<SocketAddr>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            port: 10250,
+            tls13_only: false,
+            tls_cipher_suites: Vec::new(),
+            client_ca_file: Some("/etc/kubernetes/pki/ca.crt".into()),
+            anonymous: false,
+            token_review: true,
+            token_ttl: Duration::from_secs(120),
+            authorization: AuthorizationMode::Webhook,
+            authorized_ttl: Duration::from_secs(300),
+            unauthorized_ttl: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(4 * 3600),
+            debugging_handlers: true,
+            healthz: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 10248))),
+        }
+    }
+}
+
+/// `authorization.mode`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthorizationMode {
+    /// By SubjectAccessReview.
+    Webhook,
+    /// Whoever is authenticated may do everything.
+    AlwaysAllow,
+}
+
+/// Settings of the node's own credentials.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IdentityConfig {
+    /// Our Node's name.
+    pub node: Arc<str>,
+    /// `--bootstrap-kubeconfig`: used while the kubeconfig does not exist or its certificate has expired.
+    pub bootstrap_kubeconfig: Option<PathBuf>,
+    /// `--kubeconfig`; written after a bootstrap.
+    pub kubeconfig: PathBuf,
+    /// `--cert-dir`.
+    pub cert_dir: PathBuf,
+    /// `rotateCertificates`.
+    pub rotate: bool,
+    /// `serverTLSBootstrap`: the serving certificate by CSR.
+    pub server_csr: bool,
+    /// `tlsCertFile` and `tlsPrivateKeyFile`: a serving certificate of the operator's own.
+    pub serving_files: Option<(PathBuf, PathBuf)>,
 }
 
 /// Settings of logs and metrics.

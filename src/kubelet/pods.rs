@@ -40,6 +40,7 @@ type NodeFacts = (Vec<IpAddr>, BTreeMap<Box<str>, Quantity>);
 pub(super) async fn run(
     deps: KubeletDeps,
     node: NodeFacts,
+    source: Arc<Source>,
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
 ) {
@@ -48,7 +49,7 @@ pub(super) async fn run(
     };
     let marks = Arc::new(Marks::default());
     let context = Arc::new(context(deps, node, (name, systemd), &marks));
-    serve(context, marks, changes, drain).await;
+    serve(context, marks, source, changes, drain).await;
 }
 
 /// The runtime's name, and whether it leaves cgroups to systemd; asked until it answers.
@@ -123,10 +124,10 @@ fn context(
 pub(super) async fn serve(
     context: Arc<Context>,
     marks: Arc<Marks>,
+    source: Arc<Source>,
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
 ) {
-    let source = Arc::new(Source::default());
     let dirty = marks.clone();
     let observer = Observer::new(context.runtime.clone(), move |uid| dirty.mark(uid));
     let workers = Workers::new(context.clone(), observer.clone(), source.clone(), marks.clone());
