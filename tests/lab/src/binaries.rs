@@ -17,13 +17,17 @@ use anyhow::{Context, Result};
 use crate::dirs;
 use table::{RECIPES, Recipe};
 
-/// Which binaries are needed.
+/// What binaries are needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {
-    /// The control plane, the container runtime and CoreDNS.
+    /// Every lab: the control plane, the container runtime and CoreDNS.
     Base,
-    /// These and upstream's kubelet, kube-proxy and CNI plugins.
-    WithUpstream,
+    /// Nodes made of upstream's kubelet, kube-proxy and CNI plugins.
+    Upstream,
+    /// Joining a node by `kubeadm join`.
+    Kubeadm,
+    /// Upstream's conformance suite: its tests, what runs them, and what goes into its images.
+    Conformance,
 }
 
 /// A build as it goes on.
@@ -62,12 +66,12 @@ impl std::fmt::Display for BuildStep {
 pub struct Binaries(BTreeMap<&'static str, PathBuf>);
 
 impl Binaries {
-    /// The path of a binary of the group that was ensured.
+    /// The path of a binary of a group that was ensured.
     pub fn path(&self, name: &str) -> Result<&Path> {
         self.0
             .get(name)
             .map(PathBuf::as_path)
-            .with_context(|| format!("{name} is not in the ensured group of binaries"))
+            .with_context(|| format!("{name} is not in the ensured groups of binaries"))
     }
 
     /// The directory a binary is in.
@@ -78,14 +82,15 @@ impl Binaries {
     }
 }
 
-/// Finds or builds the group's binaries. Two processes may call it at once: the second waits for the first.
-pub fn ensure(group: Group, progress: &mut dyn FnMut(BuildStep)) -> Result<Binaries> {
+/// Finds or builds the base's binaries and those of `groups`. Two processes may call it at once: the second waits for
+/// the first.
+pub fn ensure(groups: &[Group], progress: &mut dyn FnMut(BuildStep)) -> Result<Binaries> {
     let bin = dirs::lab_dir().join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("create {}", bin.display()))?;
     let _lock = dirs::lock(&bin.join(".lock"))?;
     let recipes: Vec<&Recipe> = RECIPES
         .iter()
-        .filter(|r| group == Group::WithUpstream || !r.upstream)
+        .filter(|r| r.group == Group::Base || groups.contains(&r.group))
         .collect();
     let mut found = Binaries::default();
     let mut to_build = Vec::new();

@@ -294,12 +294,12 @@ const ALLOW_NODES_TO_READ: [&str; 5] = [
 fn prerequisites(agent: &AgentKind, progress: &mut dyn FnMut(Step)) -> Result<Binaries> {
     dirs::check_visible_in_nodes(&dirs::lab_dir())?;
     packages::ensure(&mut |text| progress(Step::Doing(text.to_owned())))?;
-    let group = if *agent == AgentKind::Upstream {
-        Group::WithUpstream
+    let groups: &[Group] = if *agent == AgentKind::Upstream {
+        &[Group::Upstream]
     } else {
-        Group::Base
+        &[]
     };
-    binaries::ensure(group, &mut |step| progress(Step::Doing(step.to_string())))
+    binaries::ensure(groups, &mut |step| progress(Step::Doing(step.to_string())))
 }
 
 /// Makes the images that are missing and starts the registry that nodes pull from.

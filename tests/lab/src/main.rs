@@ -29,6 +29,9 @@ enum Command {
         /// Upstream's node components too
         #[arg(long)]
         upstream: bool,
+        /// Upstream's conformance suite too
+        #[arg(long)]
+        conformance: bool,
     },
     /// Bring a cluster up and keep it until Ctrl-C
     Up(Up),
@@ -104,7 +107,10 @@ enum Agent {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Build { upstream } => build(upstream),
+        Command::Build {
+            upstream,
+            conformance,
+        } => build(upstream, conformance),
         Command::Up(options) => up(options),
         Command::Demo(options) => demo(options),
         Command::Bench(options) => bench(options),
@@ -119,14 +125,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn build(upstream: bool) -> Result<ExitCode> {
+fn build(upstream: bool, conformance: bool) -> Result<ExitCode> {
     packages::ensure(&mut |text| println!("{text}"))?;
-    let group = if upstream {
-        Group::WithUpstream
-    } else {
-        Group::Base
-    };
-    binaries::ensure(group, &mut |step| println!("{step}"))?;
+    let wanted = [(upstream, Group::Upstream), (conformance, Group::Conformance)];
+    let groups: Vec<Group> = wanted
+        .into_iter()
+        .filter_map(|(yes, group)| yes.then_some(group))
+        .collect();
+    binaries::ensure(&groups, &mut |step| println!("{step}"))?;
     println!("everything is built");
     Ok(ExitCode::SUCCESS)
 }
@@ -193,7 +199,7 @@ fn demo(options: Demo) -> Result<ExitCode> {
 
 fn bench(options: Bench) -> Result<ExitCode> {
     packages::ensure(&mut |text| println!("{text}"))?;
-    binaries::ensure(Group::WithUpstream, &mut |step| println!("{step}"))?;
+    binaries::ensure(&[Group::Upstream], &mut |step| println!("{step}"))?;
     bench::run(kind(Agent::Rustlet, options.rustlet), options.rounds)?;
     Ok(ExitCode::SUCCESS)
 }

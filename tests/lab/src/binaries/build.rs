@@ -67,20 +67,22 @@ fn one(recipe: &Recipe, bin: &Path) -> Result<()> {
     go.env("GOFLAGS", "-buildvcs=false").env("CGO_ENABLED", "0");
     match recipe.source {
         Source::Module { dir: module, package } => {
-            // To a name of its own first: an interrupted build must not look like a finished one.
-            let part = target.with_extension("part");
-            go.current_dir(dirs::source_dir().join("go").join(module));
-            go.args([
-                "build",
-                "-trimpath",
-                "-ldflags",
-                &ldflags(module, recipe.version),
-                "-o",
-            ])
-            .arg(&part)
-            .arg(package);
-            finish(&mut go)?;
-            fs::rename(&part, &target).with_context(|| format!("move the binary to {}", target.display()))
+            go.args(["build", "-ldflags", &ldflags(module, recipe.version)]);
+            in_module(go, module, package, &target)
+        }
+        Source::Test { dir: module, package } => {
+            go.args(["test", "-c", "-ldflags", &ldflags(module, recipe.version)]);
+            in_module(go, module, package, &target)
+        }
+        Source::Versioned {
+            dir: module,
+            package,
+            variable,
+        } => {
+            let version = variable.map(|name| format!(" -X {name}={}", recipe.version));
+            let flags = format!("{STRIP}{}", version.unwrap_or_default());
+            go.args(["build", "-ldflags", &flags]);
+            in_module(go, module, package, &target)
         }
         Source::Install {
             package,
@@ -97,6 +99,15 @@ fn one(recipe: &Recipe, bin: &Path) -> Result<()> {
             finish(&mut go)
         }
     }
+}
+
+/// Runs a build in one of our modules; to a name of its own first: an interrupted one must not look finished.
+fn in_module(mut go: Command, module: &str, package: &str, target: &Path) -> Result<()> {
+    let part = target.with_extension("part");
+    go.current_dir(dirs::source_dir().join("go").join(module));
+    go.args(["-trimpath", "-o"]).arg(&part).arg(package);
+    finish(&mut go)?;
+    fs::rename(&part, target).with_context(|| format!("move the binary to {}", target.display()))
 }
 
 fn finish(command: &mut Command) -> Result<()> {

@@ -1,5 +1,7 @@
 //! The table of components.
 
+use super::Group;
+
 /// Where a Go program comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Source {
@@ -19,6 +21,22 @@ pub(super) enum Source {
         /// With C code and seccomp, as runc needs it.
         cgo: bool,
     },
+    /// `go test -c PACKAGE` in our module `go/<dir>`.
+    Test {
+        /// Directory below `go/`.
+        dir: &'static str,
+        /// Package path.
+        package: &'static str,
+    },
+    /// `go build PACKAGE` in our module `go/<dir>`, for programs with a version of their own.
+    Versioned {
+        /// Directory below `go/`.
+        dir: &'static str,
+        /// Package path.
+        package: &'static str,
+        /// The variable the linker writes the version to, when the program does not know it otherwise.
+        variable: Option<&'static str>,
+    },
 }
 
 /// One binary.
@@ -34,8 +52,8 @@ pub(super) struct Recipe {
     pub(super) fits: (&'static str, usize),
     /// How it is built.
     pub(super) source: Source,
-    /// Needed for comparison with upstream only.
-    pub(super) upstream: bool,
+    /// What it is needed for.
+    pub(super) group: Group,
     /// Directory below the binaries' directory.
     pub(super) subdir: &'static str,
 }
@@ -48,7 +66,7 @@ const fn kubernetes(
     name: &'static str,
     package: &'static str,
     args: &'static [&'static str],
-    upstream: bool,
+    group: Group,
 ) -> Recipe {
     let source = Source::Module {
         dir: "kubernetes",
@@ -60,7 +78,7 @@ const fn kubernetes(
         version_args: args,
         fits: ("1.36.0", 2),
         source,
-        upstream,
+        group,
         subdir: "",
     }
 }
@@ -77,7 +95,7 @@ const fn containerd(name: &'static str, package: &'static str, args: &'static [&
         version_args: args,
         fits: ("2.0.0", 1),
         source,
-        upstream: false,
+        group: Group::Base,
         subdir: "",
     }
 }
@@ -95,8 +113,30 @@ const fn plugin(name: &'static str, package: &'static str) -> Recipe {
         version_args: &["--version"],
         fits: (PLUGINS, 3),
         source,
-        upstream: true,
+        group: Group::Upstream,
         subdir: "cni",
+    }
+}
+
+const fn conformance(
+    name: &'static str,
+    version: &'static str,
+    package: &'static str,
+    args: &'static [&'static str],
+    variable: Option<&'static str>,
+) -> Recipe {
+    Recipe {
+        name,
+        version,
+        version_args: args,
+        fits: (version, 3),
+        source: Source::Versioned {
+            dir: "kubernetes",
+            package,
+            variable,
+        },
+        group: Group::Conformance,
+        subdir: "",
     }
 }
 
@@ -106,25 +146,25 @@ pub(super) const RECIPES: &[Recipe] = &[
         "kube-apiserver",
         "k8s.io/kubernetes/cmd/kube-apiserver",
         &["--version"],
-        false,
+        Group::Base,
     ),
     kubernetes(
         "kube-controller-manager",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
         &["--version"],
-        false,
+        Group::Base,
     ),
     kubernetes(
         "kube-scheduler",
         "k8s.io/kubernetes/cmd/kube-scheduler",
         &["--version"],
-        false,
+        Group::Base,
     ),
     kubernetes(
         "kubectl",
         "k8s.io/kubernetes/cmd/kubectl",
         &["version", "--client"],
-        false,
+        Group::Base,
     ),
     Recipe {
         name: "etcd",
@@ -135,7 +175,7 @@ pub(super) const RECIPES: &[Recipe] = &[
             dir: "etcd",
             package: "go.etcd.io/etcd/server/v3",
         },
-        upstream: false,
+        group: Group::Base,
         subdir: "",
     },
     containerd(
@@ -163,7 +203,7 @@ pub(super) const RECIPES: &[Recipe] = &[
             version: "v1.5.2",
             cgo: true,
         },
-        upstream: false,
+        group: Group::Base,
         subdir: "",
     },
     Recipe {
@@ -175,15 +215,26 @@ pub(super) const RECIPES: &[Recipe] = &[
             dir: "coredns",
             package: ".",
         },
-        upstream: false,
+        group: Group::Base,
         subdir: "",
     },
-    kubernetes("kubelet", "k8s.io/kubernetes/cmd/kubelet", &["--version"], true),
+    kubernetes(
+        "kubelet",
+        "k8s.io/kubernetes/cmd/kubelet",
+        &["--version"],
+        Group::Upstream,
+    ),
     kubernetes(
         "kube-proxy",
         "k8s.io/kubernetes/cmd/kube-proxy",
         &["--version"],
-        true,
+        Group::Upstream,
+    ),
+    kubernetes(
+        "kubeadm",
+        "k8s.io/kubernetes/cmd/kubeadm",
+        &["version", "-o", "short"],
+        Group::Kubeadm,
     ),
     plugin(
         "bridge",
@@ -200,6 +251,37 @@ pub(super) const RECIPES: &[Recipe] = &[
     plugin(
         "portmap",
         "github.com/containernetworking/plugins/plugins/meta/portmap",
+    ),
+    Recipe {
+        source: Source::Test {
+            dir: "kubernetes",
+            package: "k8s.io/kubernetes/test/e2e",
+        },
+        // The suite must be the one its images and its results are named after.
+        fits: (KUBERNETES, 3),
+        ..kubernetes("e2e.test", "", &["--version"], Group::Conformance)
+    },
+    conformance(
+        "agnhost",
+        "2.63.0",
+        "k8s.io/kubernetes/test/images/agnhost",
+        &["--version"],
+        Some("main.Version"),
+    ),
+    conformance(
+        "ginkgo",
+        "2.28.1",
+        "github.com/onsi/ginkgo/v2/ginkgo",
+        &["version"],
+        None,
+    ),
+    // It does not say its version, so only ours is taken.
+    conformance(
+        "sample-apiserver",
+        "0.36.3",
+        "k8s.io/sample-apiserver",
+        &["--help"],
+        None,
     ),
 ];
 
