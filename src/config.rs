@@ -71,7 +71,7 @@ impl Config {
         Ok(Arc::new(Self {
             kubelet: sections::kubelet(flags, &node)?,
             server: ServerConfig::default(),
-            identity: sections::identity(flags, &node),
+            identity: sections::identity(flags, &node)?,
             network: sections::network(flags, &node)?,
             proxy: sections::proxy(flags, &node),
             api: sections::api(flags),

@@ -35,6 +35,24 @@ pub struct Flags {
     /// File that says how to reach the API server and as whom
     #[arg(long, default_value = "/etc/kubernetes/kubelet.conf", value_name = "FILE")]
     pub kubeconfig: PathBuf,
+    /// Kubeconfig of a bootstrap token, used while the kubeconfig does not exist or its certificate has expired
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap_kubeconfig: Option<PathBuf>,
+    /// Where the node's certificates are; `pki` below --root-dir when not given
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
+    /// Renew the client certificate before it expires; default true
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub rotate_certificates: Option<bool>,
+    /// Have the serving certificate signed by the cluster (serverTLSBootstrap); default false
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub rotate_server_certificates: Option<bool>,
+    /// Serving certificate of your own, with its chain; self-signed when not given
+    #[arg(long, value_name = "FILE")]
+    pub tls_cert_file: Option<PathBuf>,
+    /// Its private key
+    #[arg(long, value_name = "FILE")]
+    pub tls_private_key_file: Option<PathBuf>,
     /// Address of this node, at most one per IP family; that of the default route when not given
     #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub node_ip: Vec<IpAddr>,

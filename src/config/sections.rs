@@ -80,16 +80,38 @@ pub(super) fn proxy(flags: &Flags, node: &Arc<str>) -> ProxyConfig {
     }
 }
 
-pub(super) fn identity(flags: &Flags, node: &Arc<str>) -> IdentityConfig {
-    IdentityConfig {
+pub(super) fn identity(flags: &Flags, node: &Arc<str>) -> Result<IdentityConfig, Error> {
+    let serving_files = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
+        (Some(certificate), Some(key)) => Some((
+            absolute("--tls-cert-file", certificate)?,
+            absolute("--tls-private-key-file", key)?,
+        )),
+        (None, None) => None,
+        (Some(_), None) => {
+            let problem = "is not set, but --tls-cert-file is: give the certificate's private key";
+            return Err(Error::new("--tls-private-key-file", problem));
+        }
+        (None, Some(_)) => {
+            let problem = "is not set, but --tls-private-key-file is: give the key's certificate";
+            return Err(Error::new("--tls-cert-file", problem));
+        }
+    };
+    let bootstrap = flags.bootstrap_kubeconfig.as_deref();
+    Ok(IdentityConfig {
         node: node.clone(),
-        bootstrap_kubeconfig: None,
+        bootstrap_kubeconfig: bootstrap
+            .filter(|file| !file.as_os_str().is_empty())
+            .map(|file| absolute("--bootstrap-kubeconfig", file))
+            .transpose()?,
         kubeconfig: flags.kubeconfig.clone(),
-        cert_dir: flags.root_dir.join("pki"),
-        rotate: true,
-        server_csr: false,
-        serving_files: None,
-    }
+        cert_dir: match &flags.cert_dir {
+            Some(dir) => absolute("--cert-dir", dir)?,
+            None => flags.root_dir.join("pki"),
+        },
+        rotate: flags.rotate_certificates.unwrap_or(true),
+        server_csr: flags.rotate_server_certificates.unwrap_or(false),
+        serving_files,
+    })
 }
 
 pub(super) fn api(flags: &Flags) -> ApiConfig {

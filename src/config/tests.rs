@@ -46,6 +46,40 @@ fn defaults_are_kubelets() {
 }
 
 #[test]
+fn the_nodes_credentials() {
+    let plain = &parse(&["--root-dir=/r"]).unwrap().identity;
+    assert_eq!(plain.cert_dir, Path::new("/r/pki"));
+    assert_eq!(
+        (plain.rotate, plain.server_csr, &plain.bootstrap_kubeconfig),
+        (true, false, &None)
+    );
+    let all = &parse(&[
+        "--bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf",
+        "--cert-dir=/pki",
+        "--rotate-certificates=false",
+        "--rotate-server-certificates",
+        "--tls-cert-file=/c",
+        "--tls-private-key-file=/k",
+    ])
+    .unwrap()
+    .identity;
+    assert_eq!(
+        all.bootstrap_kubeconfig.as_deref(),
+        Some(Path::new("/etc/kubernetes/bootstrap-kubelet.conf"))
+    );
+    assert_eq!((&*all.cert_dir, all.rotate), (Path::new("/pki"), false));
+    assert!(all.server_csr);
+    assert_eq!(all.serving_files, Some(("/c".into(), "/k".into())));
+    for (one, other) in [
+        ("--tls-cert-file=/c", "--tls-private-key-file"),
+        ("--tls-private-key-file=/k", "--tls-cert-file"),
+    ] {
+        assert_eq!(parse(&[one]).unwrap_err().flag, other);
+    }
+    assert_eq!(parse(&["--cert-dir=pki"]).unwrap_err().flag, "--cert-dir");
+}
+
+#[test]
 fn every_flag_arrives_in_its_section() {
     let config = parse(&[
         "--hostname-override=n1",
