@@ -3,6 +3,7 @@
 //! Components see only the traits of this file; the HTTP client, informers and recorders that implement them live in
 //! `api/`. Watches decode straight into slim [`crate::model`] types.
 
+mod certificates;
 pub mod client;
 pub mod configdata;
 pub mod events;
@@ -186,6 +187,15 @@ pub trait Nodes: Send + Sync {
     async fn patch_status(&self, name: &str, patch: &Value) -> Result<Value>;
     /// Creates or renews the Lease of this name in `kube-node-lease`.
     async fn renew_lease(&self, name: &str, lease_duration_seconds: i32, now: Timestamp) -> Result<()>;
+}
+
+/// Certificate signing requests (`certificates.k8s.io/v1`).
+#[async_trait]
+pub trait SigningRequests: Send + Sync {
+    /// Creates one and returns what was stored.
+    async fn create(&self, request: &Value) -> Result<Value>;
+    /// Reads one; `None` when it does not exist.
+    async fn get(&self, name: &str) -> Result<Option<Value>>;
 }
 
 /// `Normal` or `Warning`.

@@ -4,12 +4,16 @@
 //! and all requests on another, so that a server at its stream limit for watches never holds up a Lease. kube's retries
 //! are off: a kubelet wants its own timing. Every failure becomes an [`Error`] that names the remedy where one is
 //! known ([`words`]).
+//!
+//! Credentials change while the agent runs: [`Client::replace`] swaps both connections in all clones at once. What is
+//! under way (a watch lives for minutes) goes on over the old connection, which closes when its last stream ends.
 
 pub mod words;
 
 use super::kubeconfig::{self, ClientConfig};
 use super::{Error, Result};
 use crate::task::{Backoff, DrainSignal, SayOnce};
+use arc_swap::ArcSwap;
 use futures::{Stream, TryStreamExt};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use http_body_util::BodyExt;
@@ -22,6 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, LinesCodec};
 use tokio_util::io::StreamReader;
@@ -52,17 +57,46 @@ pub(super) const JSON: &str = "application/json";
 /// The way to the API server. Cheap to clone.
 #[derive(Clone)]
 pub struct Client {
+    way: Arc<ArcSwap<Way>>,
+    /// Told of each 401.
+    refused: Arc<Notify>,
+    /// What was said about failures that repeat; shared by all watches, so that one outage is one line a minute.
+    said: Arc<Mutex<SayOnce>>,
+}
+
+/// One set of credentials with its connections.
+struct Way {
     requests: kube::Client,
     watches: kube::Client,
     place: Arc<Place>,
-    /// What was said about failures that repeat; shared by all watches, so that one outage is one line a minute.
-    said: Arc<Mutex<SayOnce>>,
+}
+
+impl Way {
+    fn new(config: &ClientConfig) -> std::result::Result<Self, kubeconfig::Error> {
+        let unusable = |error: kube::Error| {
+            kubeconfig::Error::unusable(
+                &config.file,
+                format!("cannot be used: {error}"),
+                "check the cluster's certificate-authority and tls-server-name and the user's credentials",
+            )
+        };
+        Ok(Self {
+            requests: connection(&config.kube).map_err(unusable)?,
+            watches: connection(&config.kube).map_err(unusable)?,
+            place: Arc::new(Place {
+                server: config.server.to_string(),
+                file: config.file.clone(),
+                cluster: config.cluster.clone(),
+                user: config.user.clone(),
+            }),
+        })
+    }
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client")
-            .field("place", &self.place)
+            .field("place", &self.way.load().place)
             .finish_non_exhaustive()
     }
 }
@@ -122,35 +156,36 @@ impl Call {
 impl Client {
     /// Sets up connections; nothing is connected yet. Must be called inside a tokio runtime.
     pub fn new(config: &ClientConfig) -> std::result::Result<Self, kubeconfig::Error> {
-        let unusable = |error: kube::Error| kubeconfig::Error {
-            file: config.file.clone(),
-            field: String::new(),
-            problem: format!("cannot be used: {error}"),
-            remedy:
-                "check the cluster's certificate-authority and tls-server-name and the user's credentials"
-                    .to_owned(),
-        };
-        let place = Place {
-            server: config.server.to_string(),
-            file: config.file.clone(),
-            cluster: config.cluster.clone(),
-            user: config.user.clone(),
-        };
-        Ok(Self::from_services(
-            connection(&config.kube).map_err(unusable)?,
-            connection(&config.kube).map_err(unusable)?,
-            place,
-        ))
+        Ok(Self::from_way(Way::new(config)?))
     }
 
     /// A client over services of any kind; tests script them.
+    #[cfg(test)]
     pub(super) fn from_services(requests: kube::Client, watches: kube::Client, place: Place) -> Self {
-        Self {
+        Self::from_way(Way {
             requests,
             watches,
             place: Arc::new(place),
+        })
+    }
+
+    fn from_way(way: Way) -> Self {
+        Self {
+            way: Arc::new(ArcSwap::from_pointee(way)),
+            refused: Arc::default(),
             said: Arc::new(Mutex::new(SayOnce::new(SAY_EVERY))),
         }
+    }
+
+    /// From now on all clones use these credentials for what they begin; what is under way goes on as it was.
+    pub fn replace(&self, config: &ClientConfig) -> std::result::Result<(), kubeconfig::Error> {
+        self.way.store(Arc::new(Way::new(config)?));
+        Ok(())
+    }
+
+    /// Waits until the API server has refused our credentials (401), now or since this was last awaited.
+    pub async fn refused(&self) {
+        self.refused.notified().await;
     }
 
     /// Waits until the API server answers and knows us, by reading our own Node. An unreachable or unready server is
@@ -177,6 +212,9 @@ impl Client {
         // The same outage fails every path in the same way, so that the path is no part of what was said.
         let text = match error {
             Error::Unreachable { cause, .. } => cause.clone(),
+            Error::Status {
+                code: 401, message, ..
+            } => message.clone(),
             other => other.to_string(),
         };
         let times = self
@@ -194,7 +232,7 @@ impl Client {
     /// Says once that a problem is over, when one had been said.
     pub(super) fn recovered(&self) {
         if self.said.lock().expect("saying does not panic").reset() {
-            tracing::info!(server = %self.place.server, "the API server answers again");
+            tracing::info!(server = %self.way.load().place.server, "the API server answers again");
         }
     }
 
@@ -212,16 +250,17 @@ impl Client {
     /// One request with the answer's bytes.
     pub(super) async fn call_raw(&self, call: Call) -> Result<Bytes> {
         let (verb, path, timeout) = (call.verb, call.path.clone(), call.timeout);
+        let way = self.way.load_full();
         let exchange = async {
-            let response = self.send(&self.requests, call).await?;
+            let response = self.send(&way.requests, &way.place, call).await?;
             let body = response.into_body().collect().await;
             Ok(body
-                .map_err(|e| words::unreachable(verb, &path, &e, &self.place))?
+                .map_err(|e| words::unreachable(verb, &path, &e, &way.place))?
                 .to_bytes())
         };
         tokio::time::timeout(timeout, exchange)
             .await
-            .unwrap_or_else(|_| Err(words::timed_out(verb, &path, timeout, &self.place)))
+            .unwrap_or_else(|_| Err(words::timed_out(verb, &path, timeout, &way.place)))
     }
 
     /// Opens a watch: a stream of lines, each one event. A stream that stays silent for `idle` ends with an error.
@@ -230,9 +269,11 @@ impl Client {
         path: &str,
         idle: Duration,
     ) -> Result<impl Stream<Item = Result<String>> + use<>> {
-        let opened = tokio::time::timeout(REQUEST_TIMEOUT, self.send(&self.watches, Call::get(path))).await;
+        let way = self.way.load_full();
+        let sent = self.send(&way.watches, &way.place, Call::get(path));
+        let opened = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
         let response =
-            opened.unwrap_or_else(|_| Err(words::timed_out("GET", path, REQUEST_TIMEOUT, &self.place)))?;
+            opened.unwrap_or_else(|_| Err(words::timed_out("GET", path, REQUEST_TIMEOUT, &way.place)))?;
         let bytes = response
             .into_body()
             .into_data_stream()
@@ -241,7 +282,8 @@ impl Client {
             StreamReader::new(bytes),
             LinesCodec::new_with_max_length(MAX_WATCH_LINE),
         );
-        let (path, place) = (path.to_owned(), self.place.clone());
+        // Not the connection itself: only the stream keeps an old one open.
+        let (path, place) = (path.to_owned(), way.place.clone());
         Ok(futures::stream::try_unfold(Box::pin(lines), move |mut lines| {
             let (path, place) = (path.clone(), place.clone());
             async move {
@@ -256,7 +298,7 @@ impl Client {
     }
 
     /// Sends, and turns an answer that is no success into an [`Error`].
-    async fn send(&self, through: &kube::Client, call: Call) -> Result<http::Response<Body>> {
+    async fn send(&self, through: &kube::Client, place: &Place, call: Call) -> Result<http::Response<Body>> {
         let (verb, path) = (call.verb, call.path);
         let mut request = http::Request::builder()
             .method(verb)
@@ -275,7 +317,7 @@ impl Client {
         let response = through
             .send(request)
             .await
-            .map_err(|e| words::unreachable(verb, &path, &e, &self.place))?;
+            .map_err(|e| words::unreachable(verb, &path, &e, place))?;
         let code = response.status().as_u16();
         if response.status().is_success() {
             return Ok(response);
@@ -287,7 +329,10 @@ impl Client {
             .await
             .map(|body| body.to_bytes())
             .unwrap_or_default();
-        Err(words::status(verb, path, code, &bytes, &self.place))
+        if code == 401 {
+            self.refused.notify_one();
+        }
+        Err(words::status(verb, path, code, &bytes, place))
     }
 }
 

@@ -5,12 +5,15 @@
 
 mod credentials;
 mod select;
+mod write;
 
-pub use credentials::Identity;
+pub use credentials::{Identity, check_key, identity as identity_of};
 
 use jiff::Timestamp;
 use kube::config::AuthInfo;
 use select::{Selected, read_yaml, select};
+use sha2::{Digest, Sha256};
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,8 +33,19 @@ pub struct ClientConfig {
     pub identity: Option<Identity>,
     /// What is allowed but probably not meant; to be logged once.
     pub warnings: Vec<String>,
+    /// Hash of all files it was made from: changes when one of them does.
+    pub fingerprint: [u8; 32],
+    /// The cluster's CA, where it was given.
+    ca: Option<Ca>,
     /// What kube's layers and TLS setup are built from.
     pub(super) kube: kube::Config,
+}
+
+/// Where the cluster's CA is.
+#[derive(Clone)]
+enum Ca {
+    File(PathBuf),
+    Data(Vec<u8>),
 }
 
 impl fmt::Debug for ClientConfig {
@@ -58,6 +72,35 @@ pub struct Error {
     pub problem: String,
     /// What to do about it.
     pub remedy: String,
+    /// What kind of problem it is, for those who know another way.
+    pub kind: Kind,
+}
+
+/// What kind of problem a kubeconfig has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// There is no such file.
+    Missing,
+    /// Its client certificate is missing, broken, or not valid now; everything before that is right.
+    Certificate,
+    /// Something else.
+    Other,
+}
+
+impl Error {
+    pub(super) fn unusable(file: &Path, problem: String, remedy: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            field: String::new(),
+            problem,
+            remedy: remedy.to_owned(),
+            kind: Kind::Other,
+        }
+    }
+
+    fn kind(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
 }
 
 /// What a kubeconfig is read against.
@@ -69,6 +112,8 @@ pub struct Context<'a> {
     pub node: &'a str,
     /// For validity of certificates.
     pub now: Timestamp,
+    /// Client certificate and key in one file, to be used instead of the user's own.
+    pub certificate: Option<&'a Path>,
     /// Reads the files it refers to.
     pub read: &'a dyn Fn(&Path) -> io::Result<Vec<u8>>,
 }
@@ -94,6 +139,7 @@ impl Context<'_> {
             field,
             problem: problem.into(),
             remedy: remedy.into(),
+            kind: Kind::Other,
         }
     }
 
@@ -155,23 +201,42 @@ impl Material {
 
 /// Reads and checks the kubeconfig of this node.
 pub fn load(file: &Path, node: &str, now: Timestamp) -> Result<ClientConfig, Error> {
-    let read = |path: &Path| std::fs::read(path);
+    load_with(file, None, node, now)
+}
+
+/// As [`load`], with the client certificate and key of the file `certificate` instead of the user's own.
+pub fn load_with(
+    file: &Path,
+    certificate: Option<&Path>,
+    node: &str,
+    now: Timestamp,
+) -> Result<ClientConfig, Error> {
+    let hash = RefCell::new(Sha256::new());
+    let read = |path: &Path| {
+        let bytes = std::fs::read(path)?;
+        hash.borrow_mut().update(&bytes);
+        Ok(bytes)
+    };
     let context = Context {
         file,
         node,
         now,
+        certificate,
         read: &read,
     };
-    let bytes = std::fs::read(file).map_err(|e| match e.kind() {
+    let bytes = read(file).map_err(|e: io::Error| match e.kind() {
         io::ErrorKind::NotFound => context.error(
             "",
             "there is no such file",
             "give --kubeconfig FILE, or join the node to a cluster first (kubeadm join writes /etc/kubernetes/kubelet.conf)",
-        ),
+        )
+        .kind(Kind::Missing),
         io::ErrorKind::PermissionDenied => context.error("", "may not be read", "run as root, or allow reading it"),
         _ => context.error("", e.to_string(), "give --kubeconfig the path of a kubeconfig file"),
     })?;
-    parse(&bytes, &context)
+    let mut config = parse(&bytes, &context)?;
+    config.fingerprint = hash.into_inner().finalize().into();
+    Ok(config)
 }
 
 /// Checks the content of a kubeconfig.
@@ -187,8 +252,9 @@ pub fn parse(bytes: &[u8], context: &Context<'_>) -> Result<ClientConfig, Error>
         .tls_server_name
         .clone()
         .filter(|name| !name.is_empty());
-    trust(&selected, context, &mut config, &mut warnings)?;
-    let identity = authenticate(&selected, context, &mut config, &mut warnings)?;
+    let ca = trust(&selected, context, &mut config, &mut warnings)?;
+    let identity = authenticate(&selected, context, &mut config, &mut warnings)
+        .map_err(|error| error.kind(Kind::Certificate))?;
     Ok(ClientConfig {
         file: context.file.to_owned(),
         server,
@@ -196,6 +262,8 @@ pub fn parse(bytes: &[u8], context: &Context<'_>) -> Result<ClientConfig, Error>
         user: selected.user_name.into(),
         identity,
         warnings,
+        fingerprint: Sha256::digest(bytes).into(),
+        ca,
         kube: config,
     })
 }
@@ -237,7 +305,7 @@ fn trust(
     context: &Context<'_>,
     config: &mut kube::Config,
     warnings: &mut Vec<String>,
-) -> Result<(), Error> {
+) -> Result<Option<Ca>, Error> {
     let entry = format!("clusters[{}].cluster", selected.cluster_name);
     let cluster = selected.cluster;
     if cluster.insecure_skip_tls_verify == Some(true) {
@@ -245,7 +313,7 @@ fn trust(
         warnings.push(format!(
             "{entry}.insecure-skip-tls-verify: anyone on the way can pretend to be the API server"
         ));
-        return Ok(());
+        return Ok(None);
     }
     let ca = context.material(
         &entry,
@@ -253,7 +321,7 @@ fn trust(
         cluster.certificate_authority_data.as_deref(),
         cluster.certificate_authority.as_deref(),
     )?;
-    match ca {
+    match &ca {
         Some(ca) => {
             let roots = credentials::roots(&ca.bytes).map_err(|problem| {
                 context.error(
@@ -269,7 +337,10 @@ fn trust(
         )),
         None => warnings.push(format!("{entry}.server: is http, so nothing is encrypted")),
     }
-    Ok(())
+    Ok(ca.map(|ca| match ca.origin {
+        Some(file) => Ca::File(file),
+        None => Ca::Data(ca.bytes),
+    }))
 }
 
 /// Who we are: a client certificate, a token, or a file with a token.
@@ -321,16 +392,16 @@ fn client_certificate(
     config: &mut kube::Config,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Identity>, Error> {
-    // The key's text is a secret type that only serialization opens.
-    let secrets = serde_json::to_value(user).unwrap_or_default();
-    let key_data = secrets.get("client-key-data").and_then(|v| v.as_str());
-    let certificate = context.material(
-        entry,
-        "client-certificate",
-        user.client_certificate_data.as_deref(),
-        user.client_certificate.as_deref(),
-    )?;
-    let key = context.material(entry, "client-key", key_data, user.client_key.as_deref())?;
+    let (certificate, key) = match context.certificate {
+        Some(path) => {
+            let path = path.to_str();
+            (
+                context.material(entry, "client-certificate", None, path)?,
+                context.material(entry, "client-key", None, path)?,
+            )
+        }
+        None => certificate_and_key(entry, user, context)?,
+    };
     let (certificate, key) = match (certificate, key) {
         (Some(certificate), Some(key)) => (certificate, key),
         (None, None) => return Ok(None),
@@ -385,6 +456,25 @@ fn client_certificate(
     });
     config.auth_info = serde_json::from_value(wanted).expect("two strings are an AuthInfo");
     Ok(Some(identity))
+}
+
+/// What the user's entry names.
+fn certificate_and_key(
+    entry: &str,
+    user: &AuthInfo,
+    context: &Context<'_>,
+) -> Result<(Option<Material>, Option<Material>), Error> {
+    // The key's text is a secret type that only serialization opens.
+    let secrets = serde_json::to_value(user).unwrap_or_default();
+    let key_data = secrets.get("client-key-data").and_then(|v| v.as_str());
+    let certificate = context.material(
+        entry,
+        "client-certificate",
+        user.client_certificate_data.as_deref(),
+        user.client_certificate.as_deref(),
+    )?;
+    let key = context.material(entry, "client-key", key_data, user.client_key.as_deref())?;
+    Ok((certificate, key))
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+mod swap;
+
 use super::script::scripted;
 use super::*;
 use crate::task::Drain;

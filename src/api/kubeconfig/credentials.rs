@@ -78,8 +78,8 @@ pub(super) fn roots(pem: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(found.iter().map(|certificate| certificate.to_vec()).collect())
 }
 
-/// What the first certificate says.
-pub(super) fn identity(pem: &[u8]) -> Result<Identity, String> {
+/// What the first certificate of a PEM text says. The error is the problem in words.
+pub fn identity(pem: &[u8]) -> Result<Identity, String> {
     let found = certificates(pem)?;
     let (_, certificate) =
         X509Certificate::from_der(&found[0]).map_err(|e| format!("is not an X.509 certificate ({e})"))?;
@@ -101,8 +101,8 @@ pub(super) fn identity(pem: &[u8]) -> Result<Identity, String> {
     })
 }
 
-/// Whether the key is one, and belongs to the certificate.
-pub(super) fn check_key(certificate: &[u8], key: &[u8]) -> Result<(), String> {
+/// Whether the key is one, and belongs to the certificate. The error is the problem in words.
+pub fn check_key(certificate: &[u8], key: &[u8]) -> Result<(), String> {
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_slice(key).map_err(|e| match e {
         rustls::pki_types::pem::Error::NoItemsFound => "holds no PEM private key".to_owned(),
@@ -112,5 +112,5 @@ pub(super) fn check_key(certificate: &[u8], key: &[u8]) -> Result<(), String> {
         .map_err(|e| format!("is not a usable private key ({e})"))?;
     CertifiedKey::new(chain, key)
         .keys_match()
-        .map_err(|_| "does not belong to the client certificate".to_owned())
+        .map_err(|_| "does not belong to the certificate".to_owned())
 }

@@ -69,6 +69,7 @@ fn parse_with(text: &str, files: &[(&str, &str)]) -> Result<ClientConfig, Error>
         file: Path::new("/etc/kubernetes/kubelet.conf"),
         node: "worker-1",
         now,
+        certificate: None,
         read: &read,
     };
     parse(text.as_bytes(), &context)
@@ -173,6 +174,7 @@ fn a_malformed_file_names_the_line() {
         file: Path::new("k"),
         node: "n",
         now: Timestamp::UNIX_EPOCH,
+        certificate: None,
         read: &|_| Err(io::Error::from(io::ErrorKind::NotFound)),
     };
     let error = parse(b"abc\xff", &invalid).unwrap_err().to_string();
@@ -320,7 +322,7 @@ fn a_wrong_field_names_itself_and_the_remedy() {
         ),
         (
             with(&cert, &pki.other_key),
-            "users[worker-1].user.client-key-data: does not belong to the client certificate; put the key there",
+            "users[worker-1].user.client-key-data: does not belong to the certificate; put the key there",
         ),
         (
             with(
@@ -386,4 +388,42 @@ fn a_missing_file_says_where_one_comes_from() {
         error.starts_with("/nonexistent/k.conf: there is no such file; give --kubeconfig FILE"),
         "{error}"
     );
+}
+
+#[test]
+fn the_kubeconfig_after_a_bootstrap_reaches_the_same_cluster_with_the_nodes_pair() {
+    let pki = pki();
+    let pair = format!("{}{}", pki.node(), pki.key);
+    let path = Path::new("/var/lib/kubelet/pki/kubelet-client-current.pem");
+    let bootstraps = [
+        (
+            format!("{SERVER}, certificate-authority-data: {}", b64(&pki.ca)),
+            "certificate-authority-data: ",
+        ),
+        (
+            format!("{SERVER}, certificate-authority: /ca.crt, tls-server-name: kube"),
+            "certificate-authority: /ca.crt\n",
+        ),
+        (
+            format!("{SERVER}, insecure-skip-tls-verify: true"),
+            "insecure-skip-tls-verify: true\n",
+        ),
+    ];
+    for (cluster, field) in bootstraps {
+        let files = [("/ca.crt", &*pki.ca), (path.to_str().unwrap(), &pair)];
+        let bootstrap = parse_with(&config(&cluster, "token: abc.def"), &files).unwrap();
+        let text = bootstrap.with_client_pair(path);
+        assert!(text.contains(&format!("- cluster:\n    {field}")), "{text}");
+        assert!(text.contains("\n    server: https://10.0.0.1:6443\n"), "{text}");
+        let config = parse_with(&text, &files).unwrap();
+        assert_eq!(config.server, bootstrap.server);
+        assert_eq!(config.kube.root_cert, bootstrap.kube.root_cert);
+        assert_eq!(
+            config.kube.accept_invalid_certs,
+            bootstrap.kube.accept_invalid_certs
+        );
+        assert_eq!(config.kube.tls_server_name, bootstrap.kube.tls_server_name);
+        assert_eq!(&*config.identity.unwrap().common_name, "system:node:worker-1");
+        assert!(config.kube.auth_info.token.is_none());
+    }
 }
