@@ -112,8 +112,11 @@ pub struct EnvInput<'a> {
 
 /// The ConfigMaps and Secrets that the environments of a Pod's containers need, sorted, each once.
 pub fn references(pod: &Pod) -> Vec<Reference> {
-    let all = pod.spec.init_containers.iter().chain(&pod.spec.containers);
-    let mut found: Vec<_> = all.flat_map(container_references).collect();
+    let mut found: Vec<_> = pod
+        .spec
+        .every_container()
+        .flat_map(container_references)
+        .collect();
     found.sort();
     found.dedup();
     found

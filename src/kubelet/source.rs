@@ -121,6 +121,16 @@ mod tests {
     }
 
     #[test]
+    fn an_ephemeral_container_concerns_the_pod() {
+        let source = Source::default();
+        source.apply(Change::Applied(Arc::new(pod("a"))));
+        let mut debugged = pod("a");
+        debugged.spec.ephemeral_containers = vec![crate::testing::builders::container("e")];
+        assert_eq!(source.apply(Change::Applied(Arc::new(debugged.clone()))).len(), 1);
+        assert!(source.apply(Change::Applied(Arc::new(debugged))).is_empty());
+    }
+
+    #[test]
     fn our_own_status_writes_wake_nobody() {
         let source = Source::default();
         assert_eq!(source.apply(Change::Applied(Arc::new(pod("a")))).len(), 1);

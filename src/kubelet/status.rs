@@ -70,6 +70,7 @@ pub fn status(input: StatusInput<'_>) -> PodStatus {
     let history = history::of(&input);
     let init = containers::init_statuses(&input, &history);
     let main = containers::main_statuses(&input, &history);
+    let ephemeral = containers::ephemeral_statuses(&input, &history);
     let (phase, reason, message) = phase::phase(&input, &history, &init, &main);
     let pod_ips = pod_ips(&input, &history);
     let generation = input.pod.metadata.generation;
@@ -97,6 +98,7 @@ pub fn status(input: StatusInput<'_>) -> PodStatus {
         qos_class: Some(qos::class(input.pod).as_str().into()),
         container_statuses: Some(main),
         init_container_statuses: (!init.is_empty()).then_some(init),
+        ephemeral_container_statuses: (!ephemeral.is_empty()).then_some(ephemeral),
         phase: Some(phase.into()),
         reason: reason.map(Into::into),
         message: message.map(Into::into),

@@ -14,7 +14,7 @@ pub mod writer;
 use crate::api::ConfigData;
 use crate::kubelet::dirs::Dirs;
 use crate::model::PodUid;
-use crate::model::pod::Pod;
+use crate::model::pod::{Container, Pod};
 use crate::sys::mount;
 use content::ResourceValue;
 use jiff::Timestamp;
@@ -132,8 +132,8 @@ impl Volumes {
         now: Timestamp,
         resource: ResourceValue<'_>,
     ) -> Result<Paths, Vec<Error>> {
-        let containers = || pod.spec.init_containers.iter().chain(&pod.spec.containers);
-        let used = |name: &str| containers().any(|c| c.volume_mounts.iter().any(|m| &*m.name == name));
+        let mounts = |c: &Container, name: &str| c.volume_mounts.iter().any(|m| &*m.name == name);
+        let used = |name: &str| pod.spec.every_container().any(|c| mounts(c, name));
         let content = gather::Gather {
             volumes: self,
             pod,

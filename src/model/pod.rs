@@ -48,6 +48,8 @@ pub struct PodSpec {
     pub init_containers: Vec<Container>,
     /// The Pod's containers.
     pub containers: Vec<Container>,
+    /// Containers added to look into a running Pod: started once, and no part of what the Pod is or becomes.
+    pub ephemeral_containers: Vec<Container>,
     /// Volumes containers can mount.
     pub volumes: Vec<Volume>,
     /// What happens when a container exits.
@@ -103,6 +105,7 @@ impl Default for PodSpec {
             node_name: "".into(),
             init_containers: Vec::new(),
             containers: Vec::new(),
+            ephemeral_containers: Vec::new(),
             volumes: Vec::new(),
             restart_policy: RestartPolicy::Always,
             termination_grace_period_seconds: 30,
@@ -203,24 +206,34 @@ pub struct ReadinessGate {
     pub condition_type: Box<str>,
 }
 
+impl PodSpec {
+    /// Init containers, containers and ephemeral containers; their names are unique.
+    pub fn every_container(&self) -> impl Iterator<Item = &Container> {
+        let init = self.init_containers.iter();
+        init.chain(&self.containers).chain(&self.ephemeral_containers)
+    }
+}
+
 impl Pod {
-    /// A container or init container by name; the flag is true for an init container.
+    /// A container of any kind by name; the flag is true for an init container.
     pub fn container(&self, name: &str) -> Option<(&Container, bool)> {
-        let init = self.spec.init_containers.iter().map(|c| (c, true));
-        init.chain(self.spec.containers.iter().map(|c| (c, false)))
+        let all = self.spec.every_container().enumerate();
+        all.map(|(at, c)| (c, at < self.spec.init_containers.len()))
             .find(|(c, _)| &*c.name == name)
     }
 
-    /// What the API server was last told of a container or init container.
+    /// What the API server was last told of a container of any kind.
     pub fn history(&self, name: &str) -> Option<&ContainerStatus> {
         let PodStatus {
             container_statuses,
             init_container_statuses,
+            ephemeral_container_statuses,
             ..
         } = &self.status;
         container_statuses
             .iter()
             .chain(init_container_statuses)
+            .chain(ephemeral_container_statuses)
             .find(|c| &*c.name == name)
     }
 }

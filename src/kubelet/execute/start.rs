@@ -31,6 +31,8 @@ pub struct Start {
     pub sandbox: SandboxId,
     /// The sandbox's attempt number.
     pub sandbox_attempt: u32,
+    /// The instance of the target container, if there is a target and it was ever created.
+    pub target: Option<ContainerId>,
     /// The Pod's addresses.
     pub ips: Vec<IpAddr>,
     /// Volumes, set up.
@@ -154,6 +156,10 @@ async fn configure(
     image: &str,
 ) -> Result<v1::ContainerConfig, StartError> {
     let pod = &*start.pod;
+    let target = spec.target_container_name.as_deref().unwrap_or_default();
+    if !target.is_empty() && start.target.is_none() {
+        return Err(config_error(format!("unable to find target container {target}")));
+    }
     let env = environment(context, start, spec).await?;
     let hosts = files::write_hosts(context, pod, &start.ips)
         .await
@@ -185,6 +191,7 @@ async fn configure(
         pod,
         container: spec,
         attempt: start.attempt,
+        pid_target: start.target.as_ref(),
         image_ref: image,
         image_user: ImageUser {
             uid: user.0,

@@ -31,6 +31,21 @@ impl<'a> Pass<'a> {
         }
     }
 
+    /// Starts an ephemeral container once, whatever the others do: it is there to see why they do it.
+    pub(super) fn keep_ephemeral(&mut self, spec: &'a Container, sandbox: &SandboxId) {
+        if self.blocked(spec, false, sandbox) {
+            return;
+        }
+        let reported = self.input.pod.history(&spec.name);
+        let ran = self.input.observed.latest(&spec.name).is_some()
+            || reported.is_some_and(|h| !h.container_id.is_empty());
+        if ran {
+            self.settle(spec);
+        } else {
+            self.start(spec, false, sandbox);
+        }
+    }
+
     /// Clears the way: instances that may run but should not, and ones that were created and never started.
     fn blocked(&mut self, spec: &Container, init: bool, sandbox: &SandboxId) -> bool {
         let instances: Vec<_> = self

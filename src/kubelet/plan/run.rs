@@ -1,4 +1,5 @@
-//! PURE. Running a Pod: deadline, sandbox, init containers and sidecars in order, then the containers together.
+//! PURE. Running a Pod: deadline, sandbox, ephemeral containers, init containers and sidecars in order, then the
+//! containers together.
 
 use super::memory::{alive, seconds};
 use super::stop::{stop_containers, stop_sandboxes, stop_with};
@@ -89,6 +90,9 @@ impl<'a> Pass<'a> {
         };
         self.plan.memory.sandbox_retry = None;
         self.stop_strays(&sandbox.id);
+        for spec in &self.input.pod.spec.ephemeral_containers {
+            self.keep_ephemeral(spec, &sandbox.id);
+        }
         match self.initialize(&sandbox.id) {
             Progress::Underway => {}
             Progress::Failed => self.plan.memory.ended = true,

@@ -1,3 +1,4 @@
+mod ephemeral;
 mod world;
 
 use super::*;

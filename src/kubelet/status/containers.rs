@@ -1,4 +1,4 @@
-//! PURE. `containerStatuses` and `initContainerStatuses`.
+//! PURE. `containerStatuses`, `initContainerStatuses` and `ephemeralContainerStatuses`.
 
 use super::{History, StatusInput, time};
 use crate::kubelet::observed::{ContainerState as Instance, RunState};
@@ -78,6 +78,22 @@ pub(super) fn main_statuses(input: &StatusInput<'_>, history: &History) -> Vec<C
             s.state = Some(lost("the container was not there when the pod was terminated"));
         }
     }
+    statuses.sort_by(|a, b| a.name.cmp(&b.name));
+    statuses
+}
+
+/// Statuses of the ephemeral containers, by name. They have no probes: none is ever ready or said to have started.
+pub(super) fn ephemeral_statuses(input: &StatusInput<'_>, history: &History) -> Vec<ContainerStatus> {
+    let specs = input.pod.spec.ephemeral_containers.iter();
+    let mut statuses: Vec<_> = specs
+        .map(|spec| {
+            one(
+                input,
+                spec,
+                find(&history.ephemeral_container_statuses, &spec.name),
+            )
+        })
+        .collect();
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
     statuses
 }

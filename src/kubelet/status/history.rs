@@ -36,6 +36,7 @@ fn slim(full: &k8s::PodStatus) -> pod::PodStatus {
         conditions: full.conditions.iter().flatten().map(condition).collect(),
         container_statuses: containers(&full.container_statuses),
         init_container_statuses: containers(&full.init_container_statuses),
+        ephemeral_container_statuses: containers(&full.ephemeral_container_statuses),
     }
 }
 

@@ -1,3 +1,5 @@
+mod ephemeral;
+
 use super::*;
 use crate::kubelet::observed::Sandbox;
 use crate::kubelet::plan::{PodFailure, Waiting};

@@ -5,6 +5,7 @@ use super::{Error, field, keys, resources, security};
 use crate::cri::v1;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::{env, hash};
+use crate::model::ContainerId;
 use crate::model::pod::{Container, Pod, TerminationMessagePolicy};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -23,10 +24,12 @@ pub struct ImageUser<'a> {
 pub struct ContainerInput<'a> {
     /// The Pod.
     pub pod: &'a Pod,
-    /// The container or init container.
+    /// The container, of any kind.
     pub container: &'a Container,
     /// Attempt number (= restart count).
     pub attempt: u32,
+    /// The container whose processes this one shares, when it has a target.
+    pub pid_target: Option<&'a ContainerId>,
     /// The runtime's reference to the pulled image.
     pub image_ref: &'a str,
     /// The user the image runs as.

@@ -53,7 +53,7 @@ fn namespaces(pod: &Pod) -> v1::NamespaceOption {
 /// Security context of the sandbox. It always has the runtime's own seccomp profile: nothing but `pause` runs in it.
 pub(super) fn sandbox(pod: &Pod) -> Result<v1::LinuxSandboxSecurityContext, Error> {
     let sc = &pod.spec.security_context;
-    let mut all = pod.spec.init_containers.iter().chain(&pod.spec.containers);
+    let mut all = pod.spec.every_container();
     Ok(v1::LinuxSandboxSecurityContext {
         namespace_options: Some(namespaces(pod)),
         selinux_options: sc.se_linux_options.as_ref().map(selinux),
@@ -85,6 +85,14 @@ pub(super) fn container(input: &ContainerInput<'_>) -> Result<v1::LinuxContainer
         false => list.iter().map(ToString::to_string).collect(),
     };
     let list = |names: &[Box<str>]| names.iter().map(ToString::to_string).collect();
+    let mut namespaces = namespaces(pod);
+    if let Some(target) = input
+        .pid_target
+        .filter(|_| namespaces.pid() == v1::NamespaceMode::Container)
+    {
+        namespaces.pid = v1::NamespaceMode::Target.into();
+        namespaces.target_id = target.to_string();
+    }
     Ok(v1::LinuxContainerSecurityContext {
         capabilities: sc.capabilities.as_ref().map(|c| v1::Capability {
             add_capabilities: list(&c.add),
@@ -92,7 +100,7 @@ pub(super) fn container(input: &ContainerInput<'_>) -> Result<v1::LinuxContainer
             add_ambient_capabilities: Vec::new(),
         }),
         privileged: sc.privileged == Some(true),
-        namespace_options: Some(namespaces(pod)),
+        namespace_options: Some(namespaces),
         selinux_options: sc
             .se_linux_options
             .as_ref()

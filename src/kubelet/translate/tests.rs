@@ -36,6 +36,7 @@ fn input(pod: &Pod) -> ContainerInput<'_> {
         pod,
         container: &pod.spec.containers[0],
         attempt: 2,
+        pid_target: None,
         image_ref: "sha256:abc",
         image_user: ImageUser::default(),
         env: &[],
@@ -119,6 +120,61 @@ fn host_namespaces() {
     shared.spec.share_process_namespace = Some(true);
     let ns = security_of(&shared).unwrap().namespace_options.unwrap();
     assert_eq!(ns.pid(), NamespaceMode::Pod);
+}
+
+#[test]
+fn an_ephemeral_container_shares_the_processes_of_its_target() {
+    let target = crate::model::ContainerId::from("c1");
+    let pid = |pod: &Pod| {
+        let input = ContainerInput {
+            pid_target: Some(&target),
+            ..input(pod)
+        };
+        let sc = container(&input)
+            .unwrap()
+            .linux
+            .unwrap()
+            .security_context
+            .unwrap();
+        let ns = sc.namespace_options.unwrap();
+        (ns.pid(), ns.target_id)
+    };
+    let mut p = pod("p", &["a"]);
+    assert_eq!(pid(&p), (NamespaceMode::Target, "c1".to_owned()));
+    // Where all share one namespace anyway there is nothing to aim at.
+    p.spec.share_process_namespace = Some(true);
+    assert_eq!(pid(&p), (NamespaceMode::Pod, String::new()));
+    p.spec.host_pid = true;
+    assert_eq!(pid(&p), (NamespaceMode::Node, String::new()));
+}
+
+#[test]
+fn stdin_and_terminal() {
+    let told = |stdin, stdin_once, tty| {
+        let mut p = pod("p", &["a"]);
+        let spec = &mut p.spec.containers[0];
+        (spec.stdin, spec.stdin_once, spec.tty) = (stdin, stdin_once, tty);
+        let config = container(&input(&p)).unwrap();
+        (config.stdin, config.stdin_once, config.tty)
+    };
+    for case in [
+        (false, false, false),
+        (true, false, false),
+        (true, true, false),
+        (true, true, true),
+        (false, false, true),
+    ] {
+        assert_eq!(told(case.0, case.1, case.2), case);
+    }
+}
+
+#[test]
+fn a_privileged_ephemeral_container_makes_the_sandbox_privileged() {
+    let mut p = pod("p", &["a"]);
+    p.spec.ephemeral_containers = pod("q", &["e"]).spec.containers;
+    p.spec.ephemeral_containers[0].security_context.privileged = Some(true);
+    let config = sandbox_of(&p).unwrap();
+    assert!(config.linux.unwrap().security_context.unwrap().privileged);
 }
 
 #[test]

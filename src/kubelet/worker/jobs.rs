@@ -144,6 +144,8 @@ impl Workers {
         else {
             return;
         };
+        let spec = state.pod.container(&name).map(|(spec, _)| spec);
+        let target = spec.and_then(|spec| observed.latest(spec.target_container_name.as_deref()?));
         let place = observed.sandboxes.iter().find(|s| s.id == sandbox);
         let start = Start {
             pod: state.pod.clone(),
@@ -151,6 +153,7 @@ impl Workers {
             attempt,
             sandbox,
             sandbox_attempt: place.map_or(0, |s| s.attempt),
+            target: target.map(|c| c.id.clone()),
             ips: place.map(|s| s.ips.clone()).unwrap_or_default(),
             volumes: state.volumes.paths.clone().unwrap_or_default(),
             seen: state.seen,

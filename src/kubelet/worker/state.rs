@@ -202,14 +202,24 @@ impl State {
         self.jobs.keys().any(|key| matches!(key, Key::Start(_)))
     }
 
-    /// The volumes have to be set up, for the first time or because a label they may show has changed.
+    /// The volumes this container mounts are set up; one of an ephemeral container may be new.
+    fn mountable(&self, container: &str) -> bool {
+        let Some(paths) = &self.volumes.paths else {
+            return false;
+        };
+        let spec = self.pod.container(container);
+        spec.is_none_or(|(spec, _)| spec.volume_mounts.iter().all(|m| paths.contains_key(&m.name)))
+    }
+
+    /// The volumes have to be set up: for the first time, because a label they may show has changed, or because a new
+    /// container may mount more of them.
     pub(super) fn wants_volumes(&self, now: Timestamp) -> bool {
         let meta = &self.pod.metadata;
-        let current = self
-            .volumes
-            .with
-            .as_ref()
-            .is_some_and(|with| with.labels == meta.labels && with.annotations == meta.annotations);
+        let current = self.volumes.with.as_ref().is_some_and(|with| {
+            with.labels == meta.labels
+                && with.annotations == meta.annotations
+                && with.generation == meta.generation
+        });
         let ended = self.memory.as_ref().is_some_and(|memory| memory.ended);
         !ended && (self.volumes.paths.is_none() || !current) && self.free(&Key::Volumes, now)
     }
@@ -288,7 +298,7 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
             }
             Action::CreateSandbox { attempt } => work.sandbox = may_clean.then_some(*attempt),
             Action::StartContainer { name, .. } => {
-                if work.held.contains(name) || stopping(name) || state.volumes.paths.is_none() {
+                if work.held.contains(name) || stopping(name) || !state.mountable(name) {
                     work.held.insert(name.clone());
                 } else {
                     work.starts.push(action.clone());

@@ -6,7 +6,7 @@ use super::security::SecurityContext;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Slim `v1.Container`; init containers use the same type.
+/// Slim `v1.Container`; init and ephemeral containers use the same type.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
@@ -58,6 +58,9 @@ pub struct Container {
     pub stdin_once: bool,
     /// Allocate a terminal.
     pub tty: bool,
+    /// Container whose processes an ephemeral container shares; others never have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_container_name: Option<Box<str>>,
 }
 
 /// `restartPolicyRules[]`: what to do after certain exit codes.

@@ -25,6 +25,8 @@ pub struct PodStatus {
     pub container_statuses: Vec<ContainerStatus>,
     /// Init container statuses last reported.
     pub init_container_statuses: Vec<ContainerStatus>,
+    /// Ephemeral container statuses last reported.
+    pub ephemeral_container_statuses: Vec<ContainerStatus>,
 }
 
 /// One entry of `status.podIPs`.

@@ -52,6 +52,29 @@ fn from_the_api_server() -> serde_json::Value {
 }
 
 #[test]
+fn containers_of_all_kinds_are_found() {
+    let pod: Pod = serde_json::from_value(json!({
+        "spec": {
+            "initContainers": [{"name": "i"}], "containers": [{"name": "a"}],
+            "ephemeralContainers": [{"name": "e", "image": "e:1", "targetContainerName": "a", "stdin": true, "tty": true}],
+        },
+        "status": {"ephemeralContainerStatuses": [{"name": "e", "containerID": "containerd://1", "ready": false}]},
+    }))
+    .unwrap();
+    let names: Vec<_> = pod.spec.every_container().map(|c| &*c.name).collect();
+    assert_eq!(names, ["i", "a", "e"]);
+    let init = |name: &str| pod.container(name).map(|(_, init)| init);
+    assert_eq!(
+        [init("i"), init("a"), init("e"), init("x")],
+        [Some(true), Some(false), Some(false), None]
+    );
+    let (debugger, _) = pod.container("e").unwrap();
+    assert_eq!(debugger.target_container_name.as_deref(), Some("a"));
+    assert!(debugger.stdin && debugger.tty);
+    assert_eq!(&*pod.history("e").unwrap().container_id, "containerd://1");
+}
+
+#[test]
 fn a_pod_of_the_api_server_is_read() {
     let pod: Pod = serde_json::from_value(from_the_api_server()).unwrap();
     assert_eq!(pod.metadata.key().to_string(), "shop/web-0");

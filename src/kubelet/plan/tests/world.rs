@@ -16,6 +16,8 @@ struct World {
     probes: BTreeMap<ContainerId, ProbeView>,
     now: i64,
     next_id: u32,
+    /// Ephemeral containers that were started.
+    debugged: BTreeSet<Box<str>>,
 }
 
 fn alive(c: &ContainerState) -> bool {
@@ -93,7 +95,7 @@ impl World {
                     "started in a sandbox that is not current"
                 );
                 assert!(
-                    *init || self.init_done(sandbox),
+                    *init || &**name == DEBUGGER || self.init_done(sandbox),
                     "{name} started before init was done"
                 );
                 let same = self.observed.containers.iter().filter(|c| c.name == *name);
@@ -103,6 +105,10 @@ impl World {
                 );
                 assert!(!same.clone().any(alive), "second running instance of {name}");
                 let spec = self.pod.container(name).unwrap().0;
+                assert!(
+                    &**name != DEBUGGER || self.debugged.insert(name.clone()),
+                    "an ephemeral container is started once"
+                );
                 self.next_id += 1;
                 let fresh = ContainerState {
                     id: format!("c{}", self.next_id).into(),
@@ -190,7 +196,9 @@ impl World {
     }
 }
 
-const NAMES: [&str; 5] = ["i", "s", "j", "a", "b"];
+/// The ephemeral container.
+const DEBUGGER: &str = "e";
+const NAMES: [&str; 6] = ["i", "s", "j", "a", "b", DEBUGGER];
 
 #[derive(Clone, Debug)]
 struct Seed {
@@ -198,6 +206,7 @@ struct Seed {
     containers: Vec<(usize, usize, u8, bool, bool, bool)>,
     policy: RestartPolicy,
     with_init: bool,
+    debugged: bool,
 }
 
 fn seeds() -> impl Strategy<Value = Seed> {
@@ -219,12 +228,14 @@ fn seeds() -> impl Strategy<Value = Seed> {
         prop::collection::vec(one, 0..9),
         policy,
         any::<bool>(),
+        any::<bool>(),
     );
-    parts.prop_map(|(sandboxes, containers, policy, with_init)| Seed {
+    parts.prop_map(|(sandboxes, containers, policy, with_init, debugged)| Seed {
         sandboxes,
         containers,
         policy,
         with_init,
+        debugged,
     })
 }
 
@@ -233,6 +244,9 @@ fn world(seed: &Seed) -> World {
     p.spec.restart_policy = seed.policy;
     if seed.with_init {
         p.spec.init_containers = vec![container("i"), sidecar("s"), container("j")];
+    }
+    if seed.debugged {
+        p.spec.ephemeral_containers = vec![container(DEBUGGER)];
     }
     let mut seen = Observed::default();
     for (n, ready) in seed.sandboxes.iter().enumerate() {
@@ -277,7 +291,10 @@ fn world(seed: &Seed) -> World {
         }
         seen.containers.insert(0, c);
     }
+    let ran = |c: &&ContainerState| &*c.name == DEBUGGER && c.state != RunState::Created;
+    let debugged = seen.containers.iter().filter(ran).map(|c| c.name.clone());
     World {
+        debugged: debugged.collect(),
         pod: p,
         observed: seen,
         memory: Memory::default(),
@@ -310,6 +327,7 @@ proptest! {
                 prop_assert!(done || (latest.state == RunState::Running && latest.sandbox == current.id));
             }
             prop_assert!(!seed.with_init || alive_names.contains(&"s"), "the sidecar runs beside them");
+            prop_assert!(!seed.debugged || world.debugged.contains(DEBUGGER));
         }
         for name in NAMES {
             let dead = world.observed.containers.iter().filter(|c| &*c.name == name && c.state == RunState::Exited);

@@ -2,6 +2,7 @@ use super::*;
 use crate::kubelet::observed::{ContainerState, RunState};
 use crate::kubelet::plan::{Backoff, Waiting};
 use crate::model::SandboxId;
+use crate::model::pod::VolumeMount;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -106,6 +107,30 @@ fn nothing_starts_before_its_volumes_or_while_it_is_being_stopped() {
     let mut state = state();
     under_way(&mut state, Key::Stop("c1".into()), Some(130));
     assert!(chosen(&state, &none, &[start("a")]).starts.is_empty());
+}
+
+#[test]
+fn a_container_added_later_waits_for_a_volume_nobody_had_mounted() {
+    let mut state = state();
+    state.volumes.with = Some(state.pod.metadata.clone());
+    let mut pod = Pod::clone(&state.pod);
+    pod.metadata.generation = Some(2);
+    let mut debugger = crate::testing::builders::container("e");
+    debugger.volume_mounts = vec![VolumeMount {
+        name: "data".into(),
+        ..VolumeMount::default()
+    }];
+    pod.spec.ephemeral_containers = vec![debugger];
+    assert!(!state.wants_volumes(at(0)), "nothing has changed");
+    state.update(Some(Arc::new(pod)));
+    assert!(state.wants_volumes(at(0)));
+    let none = Observed::default();
+    let work = chosen(&state, &none, &[start("e"), start("a")]);
+    assert_eq!(work.starts, [start("a")]);
+    assert!(work.held.contains("e"));
+    let paths = Paths::from([("data".into(), "/x".into())]);
+    state.settle(vec![Done::Volumes(Some(paths))], at(1));
+    assert_eq!(chosen(&state, &none, &[start("e")]).starts, [start("e")]);
 }
 
 #[test]
