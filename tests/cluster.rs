@@ -12,6 +12,8 @@
 mod agent;
 #[path = "cluster/bad_input.rs"]
 mod bad_input;
+#[path = "cluster/debug.rs"]
+mod debug;
 #[path = "cluster/join.rs"]
 mod join;
 #[path = "cluster/last.rs"]
@@ -67,6 +69,11 @@ const TOGETHER: &[Case] = &[
     ("pods::init_containers", pods::init_containers),
     ("pods::inside", pods::inside),
     ("pods::events", pods::events),
+    ("debug::target", debug::target),
+    ("debug::any_state", debug::any_state),
+    ("debug::new_volume", debug::new_volume),
+    ("debug::copy", debug::copy),
+    ("debug::node", debug::node),
     ("bad_input::command", bad_input::command),
     (
         "bad_input::volume_of_missing_config_map",
