@@ -7,7 +7,7 @@ pub mod answer;
 mod logs;
 pub mod route;
 mod stats;
-mod stream;
+pub mod stream;
 mod views;
 
 use crate::config::ServerConfig;
@@ -32,6 +32,8 @@ pub struct Shared {
     pub source: Arc<Source>,
     /// Where logs are.
     pub dirs: Dirs,
+    /// The open exec, attach and port-forward sessions.
+    pub streams: Arc<stream::Streams>,
 }
 
 impl fmt::Debug for Shared {

@@ -64,6 +64,16 @@ impl Source {
         self.lock().pods.get(uid).cloned()
     }
 
+    /// The Pod of this name; of several (one is on its way out) the youngest.
+    pub fn named(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let state = self.lock();
+        let named = state
+            .pods
+            .values()
+            .filter(|pod| &*pod.metadata.namespace == namespace && &*pod.metadata.name == name);
+        named.max_by_key(|pod| pod.metadata.creation_timestamp).cloned()
+    }
+
     /// All UIDs.
     pub fn uids(&self) -> Vec<PodUid> {
         self.lock().pods.keys().cloned().collect()
@@ -128,6 +138,23 @@ mod tests {
         debugged.spec.ephemeral_containers = vec![crate::testing::builders::container("e")];
         assert_eq!(source.apply(Change::Applied(Arc::new(debugged.clone()))).len(), 1);
         assert!(source.apply(Change::Applied(Arc::new(debugged))).is_empty());
+    }
+
+    #[test]
+    fn of_two_pods_of_a_name_the_youngest_is_meant() {
+        let source = Source::default();
+        for (uid, namespace, created) in [("old", "a", 1), ("new", "a", 2), ("other", "b", 3)] {
+            let mut pod = pod(uid);
+            pod.metadata.name = "web".into();
+            pod.metadata.namespace = namespace.into();
+            pod.metadata.creation_timestamp = Timestamp::from_second(created).ok();
+            source.apply(Change::Applied(Arc::new(pod)));
+        }
+        let found =
+            |namespace: &str, name: &str| source.named(namespace, name).map(|p| p.metadata.uid.to_string());
+        assert_eq!(found("a", "web").as_deref(), Some("new"));
+        assert_eq!(found("b", "web").as_deref(), Some("other"));
+        assert_eq!(found("a", "db"), None);
     }
 
     #[test]

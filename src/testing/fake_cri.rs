@@ -38,6 +38,7 @@ struct State {
     failures: BTreeMap<&'static str, cri::Error>,
     exits_at_start: BTreeMap<String, i32>,
     exec: BTreeMap<String, cri::Result<ExecOutput>>,
+    stream_url: Option<String>,
     network_ready: bool,
     /// `None` once events are switched off.
     events: Option<broadcast::Sender<v1::ContainerEventResponse>>,
@@ -72,6 +73,7 @@ impl FakeCri {
                 failures: BTreeMap::new(),
                 exits_at_start: BTreeMap::new(),
                 exec: BTreeMap::new(),
+                stream_url: None,
                 network_ready: true,
                 events: Some(broadcast::channel(1024).0),
                 calls: Vec::new(),
@@ -124,6 +126,10 @@ impl FakeCri {
     /// What `exec_sync` answers for a command line (words joined by blanks); by default exit code 0.
     pub fn answer_exec(&self, command: &str, answer: cri::Result<ExecOutput>) {
         self.lock().exec.insert(command.into(), answer);
+    }
+    /// Where the streaming server is that Exec, Attach and PortForward name; without one they are Unimplemented.
+    pub fn stream_at(&self, url: &str) {
+        self.lock().stream_url = Some(url.into());
     }
     /// Containers of this name exit with this code as soon as they are started.
     pub fn exit_at_start(&self, container: &str, code: i32) {
@@ -242,6 +248,18 @@ impl State {
 
     fn note(&mut self, call: String) {
         self.calls.push(call);
+    }
+
+    fn stream(&mut self, call: &'static str, request: &impl std::fmt::Debug) -> cri::Result<String> {
+        self.note(format!("{call} {request:?}"));
+        let none = || {
+            error(
+                call,
+                tonic::Code::Unimplemented,
+                "the fake has no streaming server",
+            )
+        };
+        self.stream_url.clone().ok_or_else(none)
     }
 
     fn exit(&mut self, id: &ContainerId, code: i32, reason: &str) {

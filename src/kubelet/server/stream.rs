@@ -1,12 +1,159 @@
-//! Not served yet.
+//! exec, attach, port-forward and run: which container is meant, what the runtime is asked, and how its stream reaches
+//! the client ([`splice`]).
+
+mod copy;
+mod limit;
+mod options;
+mod splice;
+
+pub use limit::Streams;
 
 use super::Shared;
-use super::answer::{Answer, text};
-use super::route::Found;
-use http::{Request, StatusCode};
+use super::answer::{Answer, with_type};
+use super::route::{Endpoint, Found};
+use crate::cri::v1;
+use crate::model::ContainerId;
+use crate::model::pod::Pod;
+use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
+use options::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
-pub(super) async fn serve(_shared: &Arc<Shared>, _found: &Found, _request: Request<Incoming>) -> Answer {
-    text(StatusCode::NOT_IMPLEMENTED, "not served yet")
+pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>) -> Answer {
+    let answer = match found.route.endpoint {
+        Endpoint::Run => run(shared, found, request.uri()).await,
+        _ => stream(shared, found, request).await,
+    };
+    answer.unwrap_or_else(|error| {
+        tracing::debug!(path = found.route.pattern, pod = found.segment("pod"), %error, "no stream");
+        error.answer()
+    })
 }
+
+/// A session between the client and the runtime's streaming server.
+async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>) -> Result<Answer, Error> {
+    let uri = request.uri();
+    let session = match found.route.endpoint {
+        Endpoint::Exec => Session::Exec(options::wanted(uri)?, options::command(uri)),
+        Endpoint::Attach => Session::Attach(options::wanted(uri)?),
+        _ => Session::PortForward(options::ports(&request)?),
+    };
+    let pod = pod(shared, found)?;
+    if !options::is_upgrade(request.headers()) {
+        return Err(Error::NoUpgrade);
+    }
+    let place = shared.streams.enter("").ok_or(Error::Busy)?;
+    let url = match session {
+        Session::Exec(wanted, command) => exec(shared, found, &pod, wanted, command).await?,
+        Session::Attach(wanted) => attach(shared, found, &pod, wanted).await?,
+        Session::PortForward(ports) => port_forward(shared, &pod, ports).await?,
+    };
+    let url: Uri = url.parse().map_err(|_| Error::Url(url))?;
+    splice::open(url, request, place, shared.config.idle_timeout).await
+}
+
+enum Session {
+    Exec(options::Wanted, Vec<String>),
+    Attach(options::Wanted),
+    PortForward(Vec<i32>),
+}
+
+/// The Pod of the path. Upstream ignores a UID of another Pod of the name except for port-forwards; nobody who names
+/// one means the other.
+fn pod(shared: &Shared, found: &Found) -> Result<Arc<Pod>, Error> {
+    let pod = shared
+        .source
+        .named(found.segment("namespace"), found.segment("pod"))
+        .ok_or(Error::NoPod)?;
+    let uid = found.segment("uid");
+    if !uid.is_empty() && uid != pod.metadata.uid.as_str() {
+        return Err(Error::OtherPod);
+    }
+    Ok(pod)
+}
+
+async fn container(shared: &Shared, pod: &Pod, name: &str) -> Result<Option<ContainerId>, Error> {
+    let listed = shared.runtime.list_containers(Some(&pod.metadata.uid)).await?;
+    Ok(options::running(&listed, name).map(|c| ContainerId::from(&*c.id)))
+}
+
+async fn exec(
+    shared: &Shared,
+    found: &Found,
+    pod: &Pod,
+    wanted: options::Wanted,
+    cmd: Vec<String>,
+) -> Result<String, Error> {
+    let name = found.segment("container");
+    let id = container(shared, pod, name).await?;
+    let id = id.ok_or_else(|| Error::NoContainer(name.to_owned()))?;
+    let request = v1::ExecRequest {
+        container_id: id.as_str().to_owned(),
+        cmd,
+        tty: wanted.tty,
+        stdin: wanted.stdin,
+        stdout: wanted.stdout,
+        stderr: wanted.stderr,
+    };
+    Ok(shared.runtime.exec(request).await?)
+}
+
+/// Whether there is a terminal was decided when the container was created.
+async fn attach(shared: &Shared, found: &Found, pod: &Pod, wanted: options::Wanted) -> Result<String, Error> {
+    let name = found.segment("container");
+    let id = container(shared, pod, name).await?;
+    let (Some(id), Some((spec, _))) = (id, pod.container(name)) else {
+        return Err(Error::NothingToAttach {
+            container: name.to_owned(),
+            pod: full_name(pod),
+        });
+    };
+    let request = v1::AttachRequest {
+        container_id: id.as_str().to_owned(),
+        stdin: wanted.stdin,
+        tty: spec.tty,
+        stdout: wanted.stdout,
+        stderr: wanted.stderr,
+    };
+    Ok(shared.runtime.attach(request).await?)
+}
+
+async fn port_forward(shared: &Shared, pod: &Pod, port: Vec<i32>) -> Result<String, Error> {
+    let listed = shared.runtime.list_pod_sandboxes(Some(&pod.metadata.uid)).await?;
+    let sandbox = options::ready(&listed).ok_or_else(|| Error::NotRunning(full_name(pod)))?;
+    let request = v1::PortForwardRequest {
+        pod_sandbox_id: sandbox.id.clone(),
+        port,
+    };
+    Ok(shared.runtime.port_forward(request).await?)
+}
+
+/// As upstream writes it in messages.
+fn full_name(pod: &Pod) -> String {
+    format!("{}_{}", pod.metadata.name, pod.metadata.namespace)
+}
+
+/// Runs a command to its end and answers with what it printed, errors last.
+async fn run(shared: &Shared, found: &Found, uri: &Uri) -> Result<Answer, Error> {
+    let pod = pod(shared, found)?;
+    let name = found.segment("container");
+    let id = container(shared, &pod, name).await?;
+    let id = id.ok_or_else(|| Error::NoContainer(name.to_owned()))?;
+    let command = options::run_command(uri);
+    let output = shared.runtime.exec_sync(&id, &command, Duration::ZERO).await?;
+    if output.exit_code != 0 {
+        return Err(Error::Exited {
+            command: command.join(" "),
+            code: output.exit_code,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        });
+    }
+    let mut said = output.stdout;
+    said.extend(output.stderr);
+    // The type is upstream's, whatever the command printed.
+    Ok(with_type(StatusCode::OK, "application/json", said))
+}
+
+#[cfg(test)]
+mod tests;

@@ -392,28 +392,16 @@ impl Runtime for FakeCri {
             .unwrap_or_else(|| Ok(ExecOutput::default()))
     }
 
-    async fn exec(&self, _request: v1::ExecRequest) -> cri::Result<String> {
-        Err(error(
-            "Exec",
-            Code::Unimplemented,
-            "the fake has no streaming server",
-        ))
+    async fn exec(&self, request: v1::ExecRequest) -> cri::Result<String> {
+        self.call("Exec")?.stream("Exec", &request)
     }
 
-    async fn attach(&self, _request: v1::AttachRequest) -> cri::Result<String> {
-        Err(error(
-            "Attach",
-            Code::Unimplemented,
-            "the fake has no streaming server",
-        ))
+    async fn attach(&self, request: v1::AttachRequest) -> cri::Result<String> {
+        self.call("Attach")?.stream("Attach", &request)
     }
 
-    async fn port_forward(&self, _request: v1::PortForwardRequest) -> cri::Result<String> {
-        Err(error(
-            "PortForward",
-            Code::Unimplemented,
-            "the fake has no streaming server",
-        ))
+    async fn port_forward(&self, request: v1::PortForwardRequest) -> cri::Result<String> {
+        self.call("PortForward")?.stream("PortForward", &request)
     }
 
     async fn list_container_stats(&self, _pod: Option<&PodUid>) -> cri::Result<Vec<v1::ContainerStats>> {

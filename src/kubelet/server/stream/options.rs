@@ -1,0 +1,274 @@
+//! PURE. What a streaming request asks for, which of its headers the runtime may see, and errors as upstream answers
+//! them.
+
+use crate::cri::{self, v1};
+use crate::kubelet::server::answer::{Answer, text};
+use http::header::{
+    CONNECTION, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+    SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use std::net::SocketAddr;
+
+/// SPDY's list of sub-protocols.
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
+/// What a runtime that accepts none of them offers.
+const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
+/// A WebSocket "sub-protocol" that carries a bearer token.
+const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
+/// Label with a container's name in the Pod.
+const NAME_LABEL: &str = "io.kubernetes.container.name";
+
+/// Why there is no stream.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("you must specify at least 1 of stdin, stdout, stderr")]
+    NoStreams,
+    #[error("{0}")]
+    Port(String),
+    #[error("pod does not exist")]
+    NoPod,
+    #[error("pod not found")]
+    OtherPod,
+    #[error("container not found (\"{0}\")")]
+    NoContainer(String),
+    #[error("container {container} not found in pod {pod}")]
+    NothingToAttach { container: String, pod: String },
+    #[error("pod not found (\"{0}\")")]
+    NotRunning(String),
+    #[error("Upgrade request required")]
+    NoUpgrade,
+    #[error("too many exec, attach and port-forward sessions are open on this node")]
+    Busy,
+    #[error("{}", .0.grpc_text())]
+    Runtime(#[from] cri::Error),
+    #[error("command '{command}' exited with {code}: {stderr}")]
+    Exited {
+        command: String,
+        code: i32,
+        stderr: String,
+    },
+    #[error("the runtime's streaming URL {0:?} is not http://<loopback address>:<port>/…")]
+    Url(String),
+    #[error("error dialing backend: {0}")]
+    Dial(String),
+    #[error("invalid upgrade response: status code {}", .0.as_u16())]
+    NotUpgraded(StatusCode),
+}
+
+impl Error {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoStreams | Self::Port(_) => StatusCode::BAD_REQUEST,
+            Self::NoPod | Self::OtherPod => StatusCode::NOT_FOUND,
+            Self::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Self::Runtime(e) if e.code == tonic::Code::NotFound => StatusCode::NOT_FOUND,
+            Self::Runtime(e) if e.code == tonic::Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    pub(super) fn answer(&self) -> Answer {
+        let code = self.status();
+        let mut answer = text(code, self.to_string());
+        if code == StatusCode::TOO_MANY_REQUESTS {
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        answer
+    }
+}
+
+/// Which of a command's streams are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) stdin: bool,
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
+    pub(super) tty: bool,
+}
+
+/// `input`, `output`, `error` and `tty`; only `1` is yes. A terminal has no standard error of its own.
+pub(super) fn wanted(uri: &Uri) -> Result<Wanted, Error> {
+    let yes = |name: &str| values(uri, name).next().as_deref() == Some("1");
+    let tty = yes("tty");
+    let wanted = Wanted {
+        stdin: yes("input"),
+        stdout: yes("output"),
+        stderr: yes("error") && !tty,
+        tty,
+    };
+    if !wanted.stdin && !wanted.stdout && !wanted.stderr {
+        return Err(Error::NoStreams);
+    }
+    Ok(wanted)
+}
+
+/// The command of an exec, `command` as often as it has words.
+pub(super) fn command(uri: &Uri) -> Vec<String> {
+    values(uri, "command").collect()
+}
+
+/// The command of a run, `cmd` with blanks between the words.
+pub(super) fn run_command(uri: &Uri) -> Vec<String> {
+    let text = values(uri, "cmd").next().unwrap_or_default();
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// The ports of a WebSocket port-forward; SPDY names them stream by stream.
+pub(super) fn ports<B>(request: &Request<B>) -> Result<Vec<i32>, Error> {
+    if !is_websocket(request.headers()) {
+        return Ok(Vec::new());
+    }
+    let mut ports = Vec::new();
+    for value in values(request.uri(), "port") {
+        if value.is_empty() {
+            return Err(Error::Port("query parameter \"port\" cannot be empty".into()));
+        }
+        for part in value.split(',') {
+            let port: u16 = part
+                .parse()
+                .map_err(|e| Error::Port(format!("unable to parse {value:?} as a port: {e}")))?;
+            if port == 0 {
+                return Err(Error::Port(format!("port {value:?} must be > 0")));
+            }
+            ports.push(port.into());
+        }
+    }
+    if ports.is_empty() {
+        return Err(Error::Port("query parameter \"port\" is required".into()));
+    }
+    Ok(ports)
+}
+
+fn values(uri: &Uri, name: &str) -> impl Iterator<Item = String> {
+    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        .filter(move |(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// The running instance of a container among those of its Pod.
+pub(super) fn running<'a>(listed: &'a [v1::Container], name: &str) -> Option<&'a v1::Container> {
+    let is_it = |c: &&v1::Container| {
+        c.state == v1::ContainerState::ContainerRunning as i32
+            && c.labels.get(NAME_LABEL).is_some_and(|label| label == name)
+    };
+    listed.iter().filter(is_it).max_by_key(|c| c.created_at)
+}
+
+/// The sandbox that is ready among those of a Pod.
+pub(super) fn ready(listed: &[v1::PodSandbox]) -> Option<&v1::PodSandbox> {
+    let ready = v1::PodSandboxState::SandboxReady as i32;
+    listed
+        .iter()
+        .filter(|s| s.state == ready)
+        .max_by_key(|s| s.created_at)
+}
+
+/// Whether the client asks for another protocol on its connection.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    named
+        .into_iter()
+        .any(|v| v.to_ascii_lowercase().contains("upgrade"))
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    is_upgrade(headers)
+        && headers
+            .get(UPGRADE)
+            .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Where the runtime streams: an address of this machine, in plain HTTP. Anything else would take the session, and
+/// what is typed into it, elsewhere.
+pub(super) fn runtime_address(url: &Uri) -> Result<SocketAddr, Error> {
+    let address = match (url.scheme_str(), url.host(), url.port_u16()) {
+        (Some("http"), Some(host), Some(port)) => {
+            let host = host.trim_matches(['[', ']']);
+            let host = if host == "localhost" { "127.0.0.1" } else { host };
+            host.parse().ok().map(|ip| SocketAddr::new(ip, port))
+        }
+        _ => None,
+    };
+    address
+        .filter(|address| address.ip().is_loopback())
+        .ok_or_else(|| Error::Url(url.to_string()))
+}
+
+/// The same request for the runtime: method, the protocol's own headers, and nothing that says who asks.
+pub(super) fn forwarded<B: Default, C>(request: &Request<C>, url: &Uri) -> Request<B> {
+    let mut forwarded = Request::new(B::default());
+    *forwarded.method_mut() = match *request.method() {
+        Method::GET => Method::GET,
+        _ => Method::POST,
+    };
+    *forwarded.uri_mut() = url
+        .path_and_query()
+        .map_or_else(|| Uri::from_static("/"), |path| path.clone().into());
+    let headers = forwarded.headers_mut();
+    if let Some(host) = url
+        .authority()
+        .and_then(|a| HeaderValue::from_str(a.as_str()).ok())
+    {
+        headers.insert(HOST, host);
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    let passed = [
+        UPGRADE,
+        PROTOCOL_VERSION,
+        SEC_WEBSOCKET_KEY,
+        SEC_WEBSOCKET_VERSION,
+        SEC_WEBSOCKET_EXTENSIONS,
+    ];
+    pass(request.headers(), headers, &passed);
+    for value in request.headers().get_all(SEC_WEBSOCKET_PROTOCOL) {
+        if let Some(value) = without_token(value) {
+            headers.append(SEC_WEBSOCKET_PROTOCOL, value);
+        }
+    }
+    forwarded
+}
+
+/// A list of WebSocket sub-protocols without the one that is a token.
+fn without_token(value: &HeaderValue) -> Option<HeaderValue> {
+    let names = value.to_str().ok()?.split(',').map(str::trim);
+    let left: Vec<&str> = names.filter(|name| !name.starts_with(BEARER)).collect();
+    HeaderValue::from_str(&left.join(", "))
+        .ok()
+        .filter(|value| !value.is_empty())
+}
+
+/// The headers of an answer that agrees to another protocol.
+pub(super) fn agreed(from: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    let passed = [
+        UPGRADE,
+        PROTOCOL_VERSION,
+        SEC_WEBSOCKET_ACCEPT,
+        SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_EXTENSIONS,
+    ];
+    pass(from, &mut headers, &passed);
+    headers
+}
+
+/// The headers of an answer that does not.
+pub(super) fn refused(from: &HeaderMap) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    pass(from, &mut headers, &[CONTENT_TYPE, ACCEPTED_VERSIONS]);
+    headers
+}
+
+fn pass(from: &HeaderMap, to: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        for value in from.get_all(name) {
+            to.append(name, value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
