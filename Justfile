@@ -66,6 +66,15 @@ golden-update:
 bench *ARGS: tools _lab _release
     {{ lab }} bench --rustlet target/release/rustlet {{ ARGS }}
 
+# Upstream's conformance suite on two nodes, or the tests matching FOCUS (`--agent upstream`, `--serial`, `--procs N`)
+conformance *ARGS: _lab _release
+    {{ lab }} conformance --rustlet target/release/rustlet {{ ARGS }}
+
+# Some 30 tests of that suite that touch every path
+conformance-smoke *ARGS: _lab
+    cargo build --quiet --bin rustlet
+    {{ lab }} conformance --smoke --rustlet target/debug/rustlet {{ ARGS }}
+
 # Build the release binary
 build: _release
 

@@ -5,6 +5,7 @@
 //! configurations and manifests are reproducible (sorted, no times), so a rebuilt image keeps its digest unless its
 //! content changed. [`crate::registry`] serves them under the upstream names.
 
+pub mod conformance;
 mod debian;
 mod layer;
 mod recipes;
@@ -34,6 +35,9 @@ pub const REDIS: &str = "docker.io/library/redis:7";
 pub const FRONTEND: &str = "docker.io/rustlet/frontend:1";
 /// CoreDNS as built by the lab.
 pub const COREDNS: &str = "registry.k8s.io/coredns/coredns:v1.15.0";
+
+/// The search path of every image with a shell.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Tells the person who waits what is being done; one line each.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);

@@ -21,6 +21,7 @@
 //! - [`kube`], [`http`]: talking to the API server and to servers under test.
 //! - [`inside`], [`rules`]: what pods and Services have on a node.
 //! - [`demo`]: the walkthrough, for people to watch; [`bench`]: footprint and pod start beside upstream.
+//! - [`conformance`]: upstream's own suite against the nodes, and the table of what came of it.
 //! - [`cluster`]: all of it, up and down. Start reading there.
 //!
 //! ```no_run
@@ -42,6 +43,7 @@ pub mod bench;
 pub mod binaries;
 pub mod certs;
 pub mod cluster;
+pub mod conformance;
 pub mod control;
 pub mod demo;
 pub mod dirs;

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rustlet_lab::bench;
 use rustlet_lab::binaries::{self, Group};
 use rustlet_lab::cluster::{Cluster, Options};
+use rustlet_lab::conformance::{self, ConformanceOptions};
 use rustlet_lab::demo::{self, DemoOptions, ui::Color};
 use rustlet_lab::node::AgentKind;
 use rustlet_lab::progress::Step;
@@ -39,6 +40,8 @@ enum Command {
     Demo(Demo),
     /// Measure the node's footprint and pod start beside upstream's kubelet and kube-proxy
     Bench(Bench),
+    /// Run upstream's conformance suite against two nodes
+    Conformance(Conformance),
     /// Remove what labs of dead processes have left
     Down,
 }
@@ -91,6 +94,30 @@ struct Bench {
     rounds: usize,
 }
 
+#[derive(Debug, clap::Args)]
+struct Conformance {
+    /// Only tests whose names match this regular expression
+    focus: Option<String>,
+    /// Only the smoke set: some 30 tests that touch every path
+    #[arg(long, conflicts_with = "focus")]
+    smoke: bool,
+    /// The tests that must run alone, too
+    #[arg(long)]
+    serial: bool,
+    /// Tests at once
+    #[arg(long, default_value_t = 8)]
+    procs: usize,
+    /// Do not run failed tests again alone
+    #[arg(long)]
+    no_retry: bool,
+    /// Who makes the nodes
+    #[arg(long, value_enum, default_value_t = Agent::Rustlet, env = "RUSTLET_LAB_AGENT")]
+    agent: Agent,
+    /// The rustlet to run, the last one given; default $RUSTLET_BIN, then target/debug/rustlet
+    #[arg(long, overrides_with = "rustlet")]
+    rustlet: Option<PathBuf>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum When {
     Auto,
@@ -114,6 +141,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up(options),
         Command::Demo(options) => demo(options),
         Command::Bench(options) => bench(options),
+        Command::Conformance(options) => conformance(options),
         Command::Down => down(),
     };
     match result {
@@ -202,6 +230,22 @@ fn bench(options: Bench) -> Result<ExitCode> {
     binaries::ensure(&[Group::Upstream], &mut |step| println!("{step}"))?;
     bench::run(kind(Agent::Rustlet, options.rustlet), options.rounds)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn conformance(options: Conformance) -> Result<ExitCode> {
+    let good = conformance::run(&ConformanceOptions {
+        agent: kind(options.agent, options.rustlet),
+        focus: options.focus,
+        smoke: options.smoke,
+        serial: options.serial,
+        procs: options.procs,
+        retry: !options.no_retry,
+    })?;
+    Ok(if good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn down() -> Result<ExitCode> {

@@ -8,7 +8,9 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 /// Package, and the files of which any one shows that it is there.
-const PACKAGES: &[(&str, &[&str])] = &[
+type Package = (&'static str, &'static [&'static str]);
+
+const PACKAGES: &[Package] = &[
     (
         "iproute2",
         &["/usr/sbin/ip", "/sbin/ip", "/usr/bin/ip", "/bin/ip"],
@@ -30,12 +32,24 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("libseccomp-dev", &["/usr/include/seccomp.h"]),
 ];
 
+/// What upstream's conformance suite needs besides.
+const FOR_CONFORMANCE: &[Package] = &[("bash-static", &["/bin/bash-static"])];
+
+/// As [`ensure`], with what the conformance suite needs.
+pub fn ensure_for_conformance(say: &mut dyn FnMut(&str)) -> Result<()> {
+    install(&[PACKAGES, FOR_CONFORMANCE].concat(), say)
+}
+
 /// Installs the packages that are missing, after saying which; does nothing when none is.
 pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<()> {
+    install(PACKAGES, say)
+}
+
+fn install(wanted: &[Package], say: &mut dyn FnMut(&str)) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("the lab makes namespaces, mounts and cgroups: run it as root (sudo)");
     }
-    let missing = missing(&|path| Path::new(path).exists());
+    let missing = missing(wanted, &|path| Path::new(path).exists());
     if missing.is_empty() {
         return Ok(());
     }
@@ -53,8 +67,8 @@ pub fn ensure(say: &mut dyn FnMut(&str)) -> Result<()> {
     keep_registry_off()
 }
 
-fn missing(exists: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
-    let absent = PACKAGES
+fn missing(wanted: &[Package], exists: &dyn Fn(&str) -> bool) -> Vec<&'static str> {
+    let absent = wanted
         .iter()
         .filter(|(_, files)| !files.iter().any(|file| exists(file)));
     absent.map(|(package, _)| *package).collect()
@@ -95,10 +109,10 @@ mod tests {
 
     #[test]
     fn only_what_is_missing_is_named() {
-        assert!(missing(&|_| true).is_empty());
-        assert_eq!(missing(&|path| !path.contains("nft")), ["nftables"]);
+        assert!(missing(PACKAGES, &|_| true).is_empty());
+        assert_eq!(missing(PACKAGES, &|path| !path.contains("nft")), ["nftables"]);
         assert_eq!(
-            missing(&|path| path != "/usr/sbin/ip"),
+            missing(PACKAGES, &|path| path != "/usr/sbin/ip"),
             Vec::<&str>::new(),
             "another place is as good"
         );

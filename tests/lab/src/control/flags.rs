@@ -58,6 +58,8 @@ fn apiserver(pki: &Pki) -> Vec<String> {
         "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
         file("service-account-key-file", "sa.pub"),
         file("service-account-signing-key-file", "sa.key"),
+        // No kube-proxy runs beside it, so it goes to the endpoints of webhooks and aggregated APIs itself.
+        "--enable-aggregator-routing".to_owned(),
         file("proxy-client-cert-file", "front-proxy-client.crt"),
         file("proxy-client-key-file", "front-proxy-client.key"),
         file("requestheader-client-ca-file", "front-proxy-ca.crt"),

@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use super::layer::{Blob, cached};
-use super::{BUSYBOX, COREDNS, ECHO, FRONTEND, Image, PAUSE, PYTHON, Progress, REDIS, debian, find_program};
+use super::{
+    BUSYBOX, COREDNS, ECHO, FRONTEND, Image, PATH, PAUSE, PYTHON, Progress, REDIS, debian, find_program,
+};
 
 const PAUSE_SOURCE: &str = include_str!("../../images/pause.c");
 const ECHO_SOURCE: &str = include_str!("../../images/echo.rs");
@@ -55,7 +57,6 @@ pub(super) fn layers(dir: &Path, coredns: &Path, progress: Progress<'_>) -> Resu
 
 /// The images over those layers.
 pub(super) fn images(layers: &Layers) -> Result<Vec<Image>> {
-    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let Layers {
         pause,
         busybox,
@@ -71,19 +72,19 @@ pub(super) fn images(layers: &Layers) -> Result<Vec<Image>> {
             one(pause),
             &json!({"Entrypoint": ["/pause"], "User": "65535:65535"}),
         )?,
-        Image::new(BUSYBOX, one(busybox), &json!({"Cmd": ["sh"], "Env": [path]}))?,
+        Image::new(BUSYBOX, one(busybox), &json!({"Cmd": ["sh"], "Env": [PATH]}))?,
         Image::new(
             ECHO,
             one(echo),
             &json!({"Entrypoint": ["/echo"], "ExposedPorts": {"8000/tcp": {}}}),
         )?,
-        Image::new(PYTHON, one(debian), &json!({"Cmd": ["python3"], "Env": [path]}))?,
+        Image::new(PYTHON, one(debian), &json!({"Cmd": ["python3"], "Env": [PATH]}))?,
         Image::new(
             REDIS,
             one(debian),
             &json!({
                 "Entrypoint": ["redis-server", "--bind", "0.0.0.0", "--protected-mode", "no", "--save", ""],
-                "Env": [path],
+                "Env": [PATH],
                 "ExposedPorts": {"6379/tcp": {}},
                 "WorkingDir": "/tmp",
             }),
@@ -93,7 +94,7 @@ pub(super) fn images(layers: &Layers) -> Result<Vec<Image>> {
             vec![debian.clone(), frontend.clone()],
             &json!({
                 "Entrypoint": ["python3", "/app/frontend.py"],
-                "Env": [path],
+                "Env": [PATH],
                 "ExposedPorts": {"8000/tcp": {}},
                 "WorkingDir": "/app",
             }),
@@ -106,11 +107,11 @@ pub(super) fn images(layers: &Layers) -> Result<Vec<Image>> {
     ])
 }
 
-fn recipe(parts: &[&str]) -> String {
+pub(super) fn recipe(parts: &[&str]) -> String {
     format!("{EDITION}\n{}", parts.join("\n"))
 }
 
-fn pause(dir: &Path) -> Result<Blob> {
+pub(super) fn pause(dir: &Path) -> Result<Blob> {
     cached(dir, "pause", &recipe(&[PAUSE_SOURCE]), |layer| {
         let gcc = find_program("gcc", "gcc libc6-dev")?;
         let work = tempfile::tempdir_in(dir)?;
@@ -150,7 +151,7 @@ fn echo(dir: &Path) -> Result<Blob> {
     })
 }
 
-fn busybox(dir: &Path) -> Result<Blob> {
+pub(super) fn busybox(dir: &Path) -> Result<Blob> {
     let program = find_program("busybox", "busybox-static")?;
     cached(dir, "busybox", &recipe(&[&file_stamp(&program)?]), |layer| {
         let applets = run(Command::new(&program).arg("--list"))?;
@@ -188,7 +189,7 @@ fn coredns_layer(dir: &Path, binary: &Path) -> Result<Blob> {
     })
 }
 
-fn debian_base(dir: &Path, progress: Progress<'_>) -> Result<Blob> {
+pub(super) fn debian_base(dir: &Path, progress: Progress<'_>) -> Result<Blob> {
     cached(dir, "debian", &recipe(debian::PACKAGES), |layer| {
         let (_work, root) = debian::work_dir(dir)?;
         debian::bootstrap(&root, &dir.join("debootstrap.log"), progress)?;
@@ -198,7 +199,7 @@ fn debian_base(dir: &Path, progress: Progress<'_>) -> Result<Blob> {
 }
 
 /// Changes when the file was replaced.
-fn file_stamp(path: &Path) -> Result<String> {
+pub(super) fn file_stamp(path: &Path) -> Result<String> {
     let found = std::fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
     Ok(format!(
         "{} bytes, modified {}.{}",
@@ -209,7 +210,7 @@ fn file_stamp(path: &Path) -> Result<String> {
 }
 
 /// Runs a command to its end and returns what it printed.
-fn run(command: &mut Command) -> Result<String> {
+pub(super) fn run(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("run {name}"))?;
     if !output.status.success() {

@@ -1,0 +1,228 @@
+//! Upstream's conformance suite against the lab's nodes.
+//!
+//! The suite is upstream's `e2e.test`, run by ginkgo in the control machine; its images are made here
+//! ([`crate::images::conformance`]). Tests that fail are run again alone, and called flaky when they pass then. What
+//! was found is printed as a table and left, with JUnit and JSON, in `target/conformance/<agent>/` (a part's in a directory of its
+//! own).
+
+mod progress;
+mod report;
+mod smoke;
+mod suite;
+mod table;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::binaries::{self, Binaries, Group};
+use crate::cluster::{Cluster, Options};
+use crate::demo::stage::COREDNS;
+use crate::images;
+use crate::kubectl::wait;
+use crate::node::AgentKind;
+use crate::progress::Step;
+use crate::{dirs, packages, registry};
+use report::Run;
+use suite::{Selection, Suite};
+use table::Head;
+
+/// More failures than this are not flakes: running them again alone would take hours and show nothing.
+const RETRY_AT_MOST: usize = 40;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct ConformanceOptions {
+    /// Who makes the machines nodes.
+    pub agent: AgentKind,
+    /// Regular expression the tests' names match.
+    pub focus: Option<String>,
+    /// The smoke set instead of everything.
+    pub smoke: bool,
+    /// The tests that must run alone, too.
+    pub serial: bool,
+    /// Tests at once.
+    pub procs: usize,
+    /// Runs failed tests again alone.
+    pub retry: bool,
+}
+
+impl ConformanceOptions {
+    fn selection(&self) -> Selection {
+        let labels = if self.serial {
+            "Conformance"
+        } else {
+            "Conformance && !Serial"
+        };
+        let focus = if self.smoke {
+            Some(smoke::focus())
+        } else {
+            self.focus.clone()
+        };
+        Selection {
+            labels: labels.to_owned(),
+            focus,
+        }
+    }
+
+    /// Where the output goes, below `target/conformance`: a part must not replace the results of a complete run.
+    fn dir_name(&self) -> String {
+        let part = match (&self.focus, self.smoke) {
+            (_, true) => "-smoke",
+            (Some(_), false) => "-focus",
+            (None, false) => "",
+        };
+        format!("{}{part}", self.agent_name())
+    }
+
+    fn agent_name(&self) -> &'static str {
+        if self.agent == AgentKind::Upstream {
+            "upstream"
+        } else {
+            "rustlet"
+        }
+    }
+
+    fn what(&self) -> String {
+        if self.smoke {
+            "the smoke set".to_owned()
+        } else {
+            self.selection().to_string()
+        }
+    }
+}
+
+/// Runs the suite and prints what came of it. True when nothing failed.
+pub fn run(options: &ConformanceOptions) -> Result<bool> {
+    let begin = Instant::now();
+    let binaries = prepare(&options.agent)?;
+    let dir = dirs::target_dir().join("conformance").join(options.dir_name());
+    let suite = Suite::new(&binaries, &dir)?;
+    let selection = options.selection();
+    let tests = suite.list(&selection)?;
+    if tests.is_empty() {
+        bail!("no test is selected by: {selection}");
+    }
+    if options.smoke {
+        smoke::check(&tests)?;
+    }
+    let missing_images = missing(&suite.images()?)?;
+    println!(
+        "{} tests; {} of the suite's images are not made here (listed in images.txt)",
+        tests.len(),
+        missing_images.len()
+    );
+    fs::write(dir.join("images.txt"), missing_images.join("\n") + "\n")?;
+    let cluster = bring_up(options.agent.clone())?;
+    println!("output goes to {}", dir.display());
+    let first = suite.run(&cluster, "first", &selection, tests.len(), options.procs)?;
+    let again = again(options, &suite, &cluster, &first)?;
+    let judged = report::judge(tests, &first, &again);
+    let head = Head {
+        agent: options.agent_name().to_owned(),
+        version: suite.version()?,
+        selection: options.what(),
+        procs: options.procs,
+        seconds: begin.elapsed().as_secs(),
+        around: first.around,
+        missing_images,
+    };
+    write(&dir, "table.txt", &table::text(&head, &judged))?;
+    write(&dir, "table.md", &table::markdown(&head, &judged))?;
+    let good = table::good(&judged, &head);
+    if !good {
+        cluster.keep_logs();
+    }
+    let left = cluster.down();
+    println!("\n{}", table::text(&head, &judged));
+    println!("this table, JUnit and logs: {}", dir.display());
+    left.iter()
+        .for_each(|what| eprintln!("left over after the tear-down: {what}"));
+    Ok(good && left.is_empty())
+}
+
+/// Binaries and images.
+fn prepare(agent: &AgentKind) -> Result<Binaries> {
+    packages::ensure_for_conformance(&mut |text| println!("{text}"))?;
+    let mut groups = vec![Group::Conformance];
+    if *agent == AgentKind::Upstream {
+        groups.push(Group::Upstream);
+    }
+    let binaries = binaries::ensure(&groups, &mut |step| println!("{step}"))?;
+    let lab = dirs::lab_dir();
+    let say = |text: &str| println!("{text}");
+    let set = images::conformance::ensure(&lab, &binaries, &say)?;
+    // The storage is what the cluster's own registry will serve.
+    registry::push(&lab, &set, &say)?;
+    Ok(binaries)
+}
+
+/// The suite's images that are not made here; an image made here that the suite does not know is a mistake.
+fn missing(listed: &[String]) -> Result<Vec<String>> {
+    for made in images::conformance::MADE {
+        if !listed.iter().any(|name| name == made) {
+            bail!("the suite does not ask for {made} any more: its name has changed");
+        }
+    }
+    let mut missing: Vec<String> = listed
+        .iter()
+        .filter(|name| !images::conformance::MADE.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    missing.sort();
+    Ok(missing)
+}
+
+fn bring_up(agent: AgentKind) -> Result<Cluster> {
+    let cluster = Cluster::up(Options {
+        nodes: 2,
+        agent,
+        agent_args: Vec::new(),
+        keep_logs: false,
+        progress: &mut |step| match step {
+            Step::Doing(what) => println!("         {what}"),
+            Step::Done(what, took) => println!("{:6.1} s {what}", took.as_secs_f64()),
+        },
+    })?;
+    cluster.kubectl_stdin(&["apply", "-f", "-"], COREDNS)?;
+    wait("CoreDNS ready", Duration::from_secs(120), || {
+        let rollout = [
+            "rollout",
+            "status",
+            "-n",
+            "kube-system",
+            "deployment/coredns",
+            "--timeout=30s",
+        ];
+        cluster.kubectl(&rollout).map(Some)
+    })?;
+    Ok(cluster)
+}
+
+/// Runs what failed again, alone.
+fn again(options: &ConformanceOptions, suite: &Suite, cluster: &Cluster, first: &Run) -> Result<Run> {
+    let failed = first.failed();
+    if failed.is_empty() || !options.retry {
+        return Ok(Run::default());
+    }
+    if failed.len() > RETRY_AT_MOST {
+        println!(
+            "{} tests failed: too many to be run again alone (at most {RETRY_AT_MOST})",
+            failed.len()
+        );
+        return Ok(Run::default());
+    }
+    println!("{} tests failed; running them again, one at a time", failed.len());
+    let selection = Selection {
+        labels: "Conformance".to_owned(),
+        focus: Some(report::focus(&failed)),
+    };
+    suite.run(cluster, "again", &selection, failed.len(), 1)
+}
+
+fn write(dir: &Path, name: &str, text: &str) -> Result<()> {
+    let file = dir.join(name);
+    fs::write(&file, text).with_context(|| format!("write {}", file.display()))
+}
