@@ -11,6 +11,7 @@ pub mod informer;
 pub mod kubeconfig;
 mod nodes;
 mod pods;
+mod reviews;
 
 pub use client::Client;
 pub use configdata::ConfigReader;
@@ -116,6 +117,55 @@ pub trait Pods: Send + Sync {
     async fn delete_now(&self, pod: &NamespacedName, uid: &PodUid) -> Result<()>;
     /// Reads the UID of the Pod that has this name now, if any.
     async fn current_uid(&self, pod: &NamespacedName) -> Result<Option<PodUid>>;
+    /// All Pods bound to a node as the API server has them: the `PodList` in JSON, every field.
+    async fn bound_to(&self, node: &str) -> Result<Vec<u8>>;
+}
+
+/// Who makes a request, in the words of `authentication.k8s.io/v1`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Deserialize)]
+#[serde(default)]
+pub struct UserInfo {
+    /// Name.
+    pub username: Box<str>,
+    /// UID; empty when the authentication has none.
+    pub uid: Box<str>,
+    /// Groups.
+    pub groups: Vec<Box<str>>,
+    /// What else the authentication told.
+    pub extra: BTreeMap<Box<str>, Vec<Box<str>>>,
+}
+
+/// What a TokenReview said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reviewed {
+    /// The token is this user's.
+    Known(UserInfo),
+    /// Nobody knows the token.
+    Unknown,
+    /// The token could not be looked at, or is wrong, in the API server's words.
+    Refused(Box<str>),
+}
+
+/// May this user do this with a subresource of a Node?
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AccessQuestion {
+    /// Who.
+    pub user: Arc<UserInfo>,
+    /// API verb, as `get`.
+    pub verb: &'static str,
+    /// The Node.
+    pub node: Arc<str>,
+    /// Subresource, as `proxy`.
+    pub subresource: &'static str,
+}
+
+/// Questions about who calls the node's API and what they may do.
+#[async_trait]
+pub trait Reviews: Send + Sync {
+    /// Whose bearer token is this?
+    async fn token(&self, token: &str) -> Result<Reviewed>;
+    /// Is it allowed?
+    async fn access(&self, question: &AccessQuestion) -> Result<bool>;
 }
 
 /// Slim ConfigMap or Secret.

@@ -2,7 +2,7 @@
 //!
 //! [`agent`] is the node agent's life, from the first log line to the drain; [`build`] makes its components;
 //! [`bridge`] translates between them; [`fanout`] gives one watch to several readers; [`supervise`] decides what the
-//! end of one part means for the others; [`addresses`] holds address reservations against the runtime; [`clean`]
+//! end of one part means for the others; [`serving`] gives the node's API its certificate; [`addresses`] holds address reservations against the runtime; [`clean`]
 //! undoes what components made.
 
 pub mod addresses;
@@ -11,6 +11,7 @@ pub mod bridge;
 pub mod build;
 pub mod clean;
 pub mod fanout;
+pub mod serving;
 pub mod supervise;
 
 use crate::config::{Cli, Command, Config, Flags, Source};

@@ -30,13 +30,15 @@ pub mod translate;
 pub mod volume;
 pub mod worker;
 
-use crate::api::{Change, ConfigData, Events, Nodes, Pods};
+use crate::api::{Change, ConfigData, Events, Nodes, Pods, Reviews};
 use crate::config::{KubeletConfig, ServerConfig};
 use crate::cri::{self, Runtime};
 use crate::model::pod::Pod;
 use crate::task::DrainSignal;
+use dirs::Dirs;
 use env::ServiceEnv;
 use node::NodeAgent;
+use rustls::server::ResolvesServerCert;
 use source::Source;
 use std::fmt;
 use std::net::IpAddr;
@@ -62,6 +64,10 @@ pub struct KubeletDeps {
     pub config: Arc<KubeletConfig>,
     /// Settings of the HTTPS API.
     pub server: Arc<ServerConfig>,
+    /// The API's certificate, asked for at each connection, so that it may change.
+    pub serving: Arc<dyn ResolvesServerCert>,
+    /// Who calls the API, and may they.
+    pub reviews: Arc<dyn Reviews>,
     /// Services with a cluster IP, for environment variables; may change while the agent runs.
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
 }
@@ -96,9 +102,28 @@ impl Kubelet {
         let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
         let allocatable = agent.allocatable();
         let source = Arc::new(Source::default());
+        let shared = shared(&deps, &source);
+        let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
         tokio::join!(
             agent.run(drain.clone()),
+            server::run(shared, serving, reviews, drain.clone()),
             pods::run(deps, (ips, allocatable), source, changes, drain)
         );
+    }
+}
+
+/// What the node's API reads and calls.
+fn shared(deps: &KubeletDeps, source: &Arc<Source>) -> server::Shared {
+    server::Shared {
+        node: deps.config.node.clone(),
+        config: deps.server.clone(),
+        runtime: deps.runtime.clone(),
+        source: source.clone(),
+        pods: deps.pods.clone(),
+        streams: Arc::default(),
+        dirs: Dirs {
+            root: deps.config.root_dir.clone(),
+            pod_logs: deps.config.pod_logs_dir.clone(),
+        },
     }
 }

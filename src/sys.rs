@@ -10,3 +10,4 @@ pub mod mount;
 pub mod netlink;
 pub mod netns;
 pub mod sysctl;
+pub mod tcp;

@@ -40,6 +40,11 @@ impl Pods for Client {
     async fn current_uid(&self, pod: &NamespacedName) -> Result<Option<PodUid>> {
         found(self.call::<Headed>(Call::get(path(pod))).await).map(|pod| pod.map(|pod| pod.metadata.uid))
     }
+
+    async fn bound_to(&self, node: &str) -> Result<Vec<u8>> {
+        let list = Call::list(format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"));
+        Ok(self.call_raw(list).await?.into())
+    }
 }
 
 /// A UID in the patch that is not the object's is an attempt to change it to the API server (1.36 answers 422 Invalid);

@@ -2,13 +2,14 @@
 
 use super::addresses;
 use super::bridge::node_facts;
+use super::serving;
 use super::supervise::Supervisor;
 use crate::api::informer::{self, Query};
 use crate::api::{Change, Client, ConfigReader, Recorder, events};
 use crate::config::Config;
 use crate::cri::{self, grpc::GrpcCri};
 use crate::kubelet::env::ServiceEnv;
-use crate::kubelet::{Kubelet, KubeletDeps};
+use crate::kubelet::{Kubelet, KubeletDeps, node};
 use crate::model::Object;
 use crate::model::net::Node;
 use crate::model::pod::Pod;
@@ -118,6 +119,8 @@ impl Build<'_> {
             events: Arc::new(self.recorder("kubelet")),
             config: Arc::new(config.clone()),
             server: Arc::new(self.config.server.clone()),
+            serving: serving::certificate(&self.config.node, &node::addresses(config)?)?,
+            reviews: Arc::new(self.client.clone()),
             services,
         };
         let kubelet = Kubelet::new(deps, pods)?;

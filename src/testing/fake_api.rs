@@ -173,6 +173,18 @@ impl Pods for FakeApi {
             .get(pod)
             .map(|(uid, _)| uid.clone()))
     }
+
+    async fn bound_to(&self, node: &str) -> Result<Vec<u8>> {
+        let state = self.reach("GET", &format!("pods of {node}"))?;
+        let item = |(name, (uid, status)): (&NamespacedName, &(PodUid, Value))| {
+            let meta = json!({"namespace": name.namespace, "name": name.name, "uid": uid});
+            json!({"metadata": meta, "status": status["status"]})
+        };
+        let items: Vec<Value> = state.pods.iter().map(item).collect();
+        Ok(json!({"kind": "PodList", "apiVersion": "v1", "items": items})
+            .to_string()
+            .into_bytes())
+    }
 }
 
 #[async_trait]

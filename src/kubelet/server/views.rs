@@ -1,12 +1,15 @@
-//! Not served yet.
+//! The node's own views: health, Pods, settings.
 
 use super::Shared;
 use super::answer::{Answer, text};
-use super::route::Found;
+use super::route::{Endpoint, Found};
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use std::sync::Arc;
 
-pub(super) async fn serve(_shared: &Arc<Shared>, _found: &Found, _request: Request<Incoming>) -> Answer {
-    text(StatusCode::NOT_IMPLEMENTED, "not served yet")
+pub(super) async fn serve(_shared: &Arc<Shared>, found: &Found, _request: Request<Incoming>) -> Answer {
+    match found.route.endpoint {
+        Endpoint::Healthz => text(StatusCode::OK, "ok"),
+        _ => text(StatusCode::NOT_IMPLEMENTED, "not served yet"),
+    }
 }

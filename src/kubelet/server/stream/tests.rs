@@ -68,6 +68,8 @@ async fn node() -> Node {
     let source = Source::default();
     source.apply(Change::Applied(Arc::new(pod)));
     let shared = Shared {
+        node: "w1".into(),
+        pods: Arc::new(crate::testing::fake_api::FakeApi::new()),
         config: Arc::new(ServerConfig::default()),
         runtime: Arc::new(fake.clone()),
         source: Arc::new(source),
