@@ -14,6 +14,7 @@ pub mod hash;
 pub mod hosts;
 pub mod images;
 pub mod last_words;
+pub mod logs;
 pub mod node;
 pub mod observe;
 pub mod observed;

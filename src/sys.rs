@@ -1,5 +1,6 @@
 //! The only room that touches the kernel and other processes; `unsafe` lives here and nowhere else.
 
+pub mod beneath;
 pub mod cgroup;
 pub mod conntrack;
 pub mod exec;

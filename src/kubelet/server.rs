@@ -51,6 +51,8 @@ pub struct Shared {
     pub dirs: Dirs,
     /// The open exec, attach and port-forward sessions.
     pub streams: Arc<stream::Streams>,
+    /// Ends streams that would go on for ever.
+    pub drain: DrainSignal,
 }
 
 impl fmt::Debug for Shared {

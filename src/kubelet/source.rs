@@ -1,21 +1,27 @@
-//! The Pods the API server wants on this node, as the watch tells.
+//! The Pods the API server wants on this node, as the watch tells, and what we last found out about them.
 
 use crate::api::Change;
 use crate::model::PodUid;
 use crate::model::pod::Pod;
+use k8s_openapi::api::core::v1::PodStatus;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
 
 /// Pods by UID. Empty and not listed until the first full list.
 #[derive(Debug, Default)]
 pub struct Source {
-    /// Protects the map only.
+    /// Protects the maps only.
     state: Mutex<State>,
+    /// Counts statuses that differ from the one before.
+    told: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     pods: HashMap<PodUid, Arc<Pod>>,
+    /// Of Pods in `pods` only.
+    statuses: HashMap<PodUid, Arc<PodStatus>>,
     listed: bool,
 }
 
@@ -36,6 +42,7 @@ impl Source {
                     .iter()
                     .filter(|(uid, pod)| state.pods.get(*uid).is_none_or(|old| concerns(old, pod)));
                 let dirty = gone.chain(other.map(|(uid, _)| uid.clone())).collect();
+                state.statuses.retain(|uid, _| new.contains_key(uid));
                 state.pods = new;
                 dirty
             }
@@ -50,6 +57,7 @@ impl Source {
             }
             Change::Deleted(pod) => {
                 let uid = &pod.metadata.uid;
+                state.statuses.remove(uid);
                 state
                     .pods
                     .remove(uid)
@@ -72,6 +80,28 @@ impl Source {
             .values()
             .filter(|pod| &*pod.metadata.namespace == namespace && &*pod.metadata.name == name);
         named.max_by_key(|pod| pod.metadata.creation_timestamp).cloned()
+    }
+
+    /// Takes over what a worker has found out about its Pod. The API server is told later.
+    pub fn tell(&self, uid: &PodUid, status: &PodStatus) {
+        let mut state = self.lock();
+        let known = state.statuses.get(uid);
+        if !state.pods.contains_key(uid) || known.is_some_and(|known| **known == *status) {
+            return;
+        }
+        state.statuses.insert(uid.clone(), Arc::new(status.clone()));
+        drop(state);
+        self.told.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// The status a worker has found out last: newer than what the API server has. None before the first look.
+    pub fn status(&self, uid: &PodUid) -> Option<Arc<PodStatus>> {
+        self.lock().statuses.get(uid).cloned()
+    }
+
+    /// Changes with every status that differs from the one before.
+    pub fn statuses_changed(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
     }
 
     /// All UIDs.
@@ -155,6 +185,34 @@ mod tests {
         assert_eq!(found("a", "web").as_deref(), Some("new"));
         assert_eq!(found("b", "web").as_deref(), Some("other"));
         assert_eq!(found("a", "db"), None);
+    }
+
+    #[test]
+    fn statuses_are_known_as_long_as_their_pods() {
+        let source = Source::default();
+        let mut changed = source.statuses_changed();
+        let (uid, gone) = ("a".into(), "b".into());
+        let status = |phase: &str| PodStatus {
+            phase: Some(phase.into()),
+            ..PodStatus::default()
+        };
+        source.apply(Change::Applied(Arc::new(pod("a"))));
+        source.tell(&gone, &status("Running"));
+        assert!(source.status(&gone).is_none() && !changed.has_changed().unwrap());
+        source.tell(&uid, &status("Running"));
+        assert_eq!(source.status(&uid).as_deref(), Some(&status("Running")));
+        assert!(changed.has_changed().unwrap());
+        changed.mark_unchanged();
+        source.tell(&uid, &status("Running"));
+        assert!(!changed.has_changed().unwrap());
+        source.apply(Change::Replaced(vec![Arc::new(pod("a"))]));
+        assert!(source.status(&uid).is_some());
+        source.apply(Change::Deleted(Arc::new(pod("a"))));
+        assert!(source.status(&uid).is_none());
+        source.apply(Change::Applied(Arc::new(pod("a"))));
+        source.tell(&uid, &status("Running"));
+        source.apply(Change::Replaced(Vec::new()));
+        assert!(source.status(&uid).is_none());
     }
 
     #[test]

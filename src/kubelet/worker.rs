@@ -262,6 +262,7 @@ impl Workers {
             runtime: &self.context.runtime_name,
             now,
         });
+        self.source.tell(&pod.metadata.uid, &new);
         state.computed = Some(new.clone());
         if state.in_api && !forgotten(&pod, observed) {
             slot.reporter.report(new);
