@@ -103,7 +103,7 @@ impl Kubelet {
         let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
         let allocatable = agent.allocatable();
         let source = Arc::new(Source::default());
-        let shared = shared(&deps, &source);
+        let shared = shared(&deps, &source, drain.clone());
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
         tokio::join!(
             agent.run(drain.clone()),
@@ -114,7 +114,7 @@ impl Kubelet {
 }
 
 /// What the node's API reads and calls.
-fn shared(deps: &KubeletDeps, source: &Arc<Source>) -> server::Shared {
+fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> server::Shared {
     server::Shared {
         node: deps.config.node.clone(),
         config: deps.server.clone(),
@@ -126,5 +126,6 @@ fn shared(deps: &KubeletDeps, source: &Arc<Source>) -> server::Shared {
             root: deps.config.root_dir.clone(),
             pod_logs: deps.config.pod_logs_dir.clone(),
         },
+        drain,
     }
 }
