@@ -14,6 +14,8 @@ mod agent;
 mod bad_input;
 #[path = "cluster/debug.rs"]
 mod debug;
+#[path = "cluster/hooks.rs"]
+mod hooks;
 #[path = "cluster/join.rs"]
 mod join;
 #[path = "cluster/last.rs"]
@@ -69,6 +71,10 @@ const TOGETHER: &[Case] = &[
     ("pods::init_containers", pods::init_containers),
     ("pods::inside", pods::inside),
     ("pods::events", pods::events),
+    ("hooks::post_start", hooks::post_start),
+    ("hooks::post_start_fails", hooks::post_start_fails),
+    ("hooks::pre_stop", hooks::pre_stop),
+    ("hooks::pre_stop_within_grace", hooks::pre_stop_within_grace),
     ("debug::target", debug::target),
     ("debug::any_state", debug::any_state),
     ("debug::new_volume", debug::new_volume),

@@ -143,7 +143,7 @@ pub async fn stop_container(context: &Context, pod: &Pod, stop: &Stop) -> Result
             container: spec,
             id: &stop.id,
         };
-        match tokio::time::timeout(limit, hooks::run(hook, &target, limit)).await {
+        match tokio::time::timeout(limit, hooks::run(hook, &target)).await {
             Ok(Ok(())) => {}
             Ok(Err(why)) => {
                 tracing::warn!(pod.uid = %pod.metadata.uid, container = %stop.name, %why, "preStop hook failed");

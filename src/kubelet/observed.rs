@@ -33,6 +33,8 @@ pub struct Sandbox {
 pub enum RunState {
     /// Created, never started.
     Created,
+    /// Running, while its postStart hook is not done: to everybody else it does not run yet.
+    Starting,
     /// Running.
     Running,
     /// Exited.

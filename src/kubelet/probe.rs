@@ -8,7 +8,7 @@ mod http;
 mod run;
 pub mod state;
 
-pub(crate) use http::get as http_get;
+pub(crate) use http::{Called, call as http_call};
 use run::dial;
 pub(crate) use run::port;
 

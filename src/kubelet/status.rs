@@ -52,7 +52,10 @@ pub struct StatusInput<'a> {
 impl StatusInput<'_> {
     /// The container runs, or may run.
     fn alive(container: &ContainerState) -> bool {
-        matches!(container.state, RunState::Running | RunState::Unknown)
+        matches!(
+            container.state,
+            RunState::Starting | RunState::Running | RunState::Unknown
+        )
     }
     /// Nothing runs any more and nothing will be started.
     fn over(&self) -> bool {

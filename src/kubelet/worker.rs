@@ -163,6 +163,7 @@ impl Workers {
         let mut state = slot.state.lock().await;
         let now = self.context.now();
         state.update(self.source.get(&uid));
+        state.hide_unfinished(&mut observed);
         last_words::add(&self.context, &state.pod, &mut observed).await;
         if state.finished {
             self.context.probes.forget(&uid);

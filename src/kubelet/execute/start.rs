@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// One container attempt to start.
@@ -77,7 +76,7 @@ pub async fn start_container(
         image = pull(context, start, spec, &sandbox) => image?,
         () = cancel.cancelled() => return Ok(false),
     };
-    let _turn = context
+    let turn = context
         .starts
         .acquire()
         .await
@@ -103,7 +102,12 @@ pub async fn start_container(
     tracing::info!(pod.uid = %meta.uid, ns = %meta.namespace, name = %meta.name, container = %start.name, attempt = start.attempt, "container started");
     let log = Dirs::container_log(&start.name, start.attempt);
     files::link_logs(context, &start.pod, &start.name, &log, &id).await;
-    post_start(context, start, spec, &id).await?;
+    // A hook may take its time, which is nobody else's.
+    drop(turn);
+    tokio::select! {
+        hook = post_start(context, start, spec, &id) => hook?,
+        () = cancel.cancelled() => {}
+    }
     Ok(true)
 }
 
@@ -315,7 +319,7 @@ async fn post_start(
         container: spec,
         id,
     };
-    let Err(why) = hooks::run(hook, &target, Duration::ZERO).await else {
+    let Err(why) = hooks::run(hook, &target).await else {
         return Ok(());
     };
     tracing::warn!(pod.uid = %start.pod.metadata.uid, container = %start.name, %why, "postStart hook failed");

@@ -109,7 +109,7 @@ pub(super) fn unchanged_container(
         RunState::Exited => container
             .finished
             .is_some_and(|at| now.duration_since(at) >= SETTLES),
-        RunState::Unknown => false,
+        RunState::Starting | RunState::Unknown => false,
     };
     (final_state && container.state == run_state(listed.state)).then(|| container.clone())
 }

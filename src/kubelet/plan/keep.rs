@@ -25,6 +25,7 @@ impl<'a> Pass<'a> {
                 self.check_running(spec, init, running);
                 Progress::Underway
             }
+            Some(starting) if starting.state == RunState::Starting => Progress::Underway,
             Some(dead) => self.check_dead(spec, init, dead, sandbox),
             None if !init && self.verdict(spec) == Progress::Done => self.settle(spec),
             None => self.start(spec, init, sandbox),
@@ -73,8 +74,8 @@ impl<'a> Pass<'a> {
                     continue;
                 }
                 RunState::Unknown => format!("{kind} is in \"unknown\" state, try killing it before restart"),
-                RunState::Running if keep.is_some_and(|k| k.id == c.id) => continue,
-                RunState::Running => format!("Stopping container {}", c.name),
+                RunState::Starting | RunState::Running if keep.is_some_and(|k| k.id == c.id) => continue,
+                RunState::Starting | RunState::Running => format!("Stopping container {}", c.name),
             };
             blocked = true;
             let grace = self.input.pod.spec.termination_grace_period_seconds;

@@ -207,5 +207,8 @@ pub(super) fn seconds(count: i64) -> SignedDuration {
 
 /// True while a container runs, or may run.
 pub(super) fn alive(container: &ContainerState) -> bool {
-    matches!(container.state, RunState::Running | RunState::Unknown)
+    matches!(
+        container.state,
+        RunState::Starting | RunState::Running | RunState::Unknown
+    )
 }

@@ -223,7 +223,7 @@ impl<'a> Pass<'a> {
         match instance.state {
             RunState::Running => spec.is_sidecar() && self.started(spec, instance),
             RunState::Exited => !spec.is_sidecar() && instance.exit_code == 0,
-            RunState::Created | RunState::Unknown => false,
+            RunState::Created | RunState::Starting | RunState::Unknown => false,
         }
     }
 

@@ -650,6 +650,24 @@ fn an_ended_pod_stays_ended_and_keeps_its_containers() {
 }
 
 #[test]
+fn a_container_in_its_post_start_hook_is_neither_restarted_nor_passed() {
+    let mut p = pod("p", &["a"]);
+    let starting = |name: &str| in_state(RunState::Starting, running(name, 0, 10));
+    assert_eq!(run(&p, &observed(vec![starting("a")])).actions, []);
+    let seen = observed(vec![starting("a")]);
+    assert_eq!(
+        end(&p, &seen, 9).actions,
+        [stop("a-0", 9, "Stopping container a")]
+    );
+    p.spec.init_containers = vec![sidecar("s")];
+    assert_eq!(run(&p, &observed(vec![starting("s")])).actions, []);
+    assert_eq!(
+        run(&p, &observed(vec![running("s", 0, 10)])).actions,
+        [start("a", 0)]
+    );
+}
+
+#[test]
 fn history_counts_when_the_runtime_has_forgotten() {
     let mut p = pod("p", &["a", "b"]);
     let known = ContainerStatus {

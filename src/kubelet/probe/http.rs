@@ -1,9 +1,10 @@
-//! HTTP GET probes: one connection a request, no keep-alive, no certificate verification, redirects only on the same
-//! host. The words are those of kubelet's events.
+//! HTTP GET of probes and lifecycle hooks: one connection a request, no keep-alive, no certificate verification,
+//! redirects only on the same host. The words are those of kubelet's events.
 
 use super::state::Outcome;
 use crate::model::pod::HttpGet;
-use http::header::{ACCEPT, CONNECTION, HOST, LOCATION, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, LOCATION, USER_AGENT};
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -16,6 +17,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Sent with every probe, unless the Pod names another.
 pub(super) const AGENT: &str = "kube-probe/1.36";
+/// Sent with every lifecycle hook, likewise.
+const HOOK_AGENT: &str = "kube-lifecycle/1.36";
+/// What a TLS client finds at a server that has none, in Go's words.
+const NO_TLS: &str = "http: server gave HTTP response to HTTPS client";
 const MAX_BODY: usize = 10 << 10;
 const MAX_REDIRECTS: usize = 10;
 
@@ -25,12 +30,14 @@ pub(crate) async fn get(action: &HttpGet, host: &str, port: u16, timeout: Durati
         Ok(url) => url,
         Err(why) => return Outcome::Error(why),
     };
-    let headers = match headers(action) {
+    let headers = match headers(action, AGENT) {
         Ok(headers) => headers,
         Err(why) => return Outcome::Error(why),
     };
     match tokio::time::timeout(timeout, follow(url.clone(), &headers)).await {
-        Ok(Ok(outcome)) => outcome,
+        Ok(Ok(None)) => Outcome::Warning("Probe terminated redirects".into()),
+        Ok(Ok(Some(200..400))) => Outcome::Success,
+        Ok(Ok(Some(status))) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
         Ok(Err(why)) => Outcome::Failure(format!("Get \"{url}\": {why}")),
         Err(_) => Outcome::Failure(format!(
             "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -38,8 +45,40 @@ pub(crate) async fn get(action: &HttpGet, host: &str, port: u16, timeout: Durati
     }
 }
 
-/// Follows redirects while they stay on the host.
-async fn follow(first: Uri, headers: &HeaderMap) -> Result<Outcome, String> {
+/// How a lifecycle hook reached its server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Called {
+    /// As it should.
+    Plainly,
+    /// Without TLS, which this server (`host:port`) does not have.
+    WithoutTls(String),
+}
+
+/// One GET of a lifecycle hook. Any answer will do, whatever its status; there is no time limit.
+pub(crate) async fn call(action: &HttpGet, host: &str, port: u16) -> Result<Called, String> {
+    let headers = headers(action, HOOK_AGENT)?;
+    let url = url(action, host, port)?;
+    let failed = |url: &Uri, why: String| format!("Get \"{url}\": {why}");
+    match follow(url.clone(), &headers).await {
+        Ok(_) => Ok(Called::Plainly),
+        Err(why) if why == NO_TLS => {
+            let mut plain = headers;
+            plain.remove(AUTHORIZATION);
+            let server = url.authority().map_or_else(String::new, ToString::to_string);
+            let mut parts = url.into_parts();
+            parts.scheme = Some(Scheme::HTTP);
+            let url = Uri::from_parts(parts).map_err(|e| e.to_string())?;
+            match follow(url.clone(), &plain).await {
+                Ok(_) => Ok(Called::WithoutTls(server)),
+                Err(_) => Err(failed(&url, why)),
+            }
+        }
+        Err(why) => Err(failed(&url, why)),
+    }
+}
+
+/// Follows redirects while they stay on the host; the status they end with, `None` when they lead away.
+async fn follow(first: Uri, headers: &HeaderMap) -> Result<Option<u16>, String> {
     let mut url = first.clone();
     for _ in 0..MAX_REDIRECTS {
         let answer = request(&url, headers).await?;
@@ -49,14 +88,8 @@ async fn follow(first: Uri, headers: &HeaderMap) -> Result<Outcome, String> {
         drop(Limited::new(answer.into_body(), MAX_BODY).collect().await);
         match target {
             Some(target) if target.host() == first.host() => url = target,
-            Some(_) => return Ok(Outcome::Warning("Probe terminated redirects".into())),
-            None if (200..400).contains(&status.as_u16()) => return Ok(Outcome::Success),
-            None => {
-                return Ok(Outcome::Failure(format!(
-                    "HTTP probe failed with statuscode: {}",
-                    status.as_u16()
-                )));
-            }
+            Some(_) => return Ok(None),
+            None => return Ok(Some(status.as_u16())),
         }
     }
     Err("stopped after 10 redirects".into())
@@ -95,11 +128,16 @@ async fn request(url: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, S
     }
     let name = ServerName::try_from(host.to_owned()).map_err(|e| e.to_string())?;
     let connector = tokio_rustls::TlsConnector::from(TLS.clone());
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(|e| format!("tls: {e}"))?;
+    let stream = connector.connect(name, stream).await.map_err(|e| tls_error(&e))?;
     exchange(stream, url, headers).await
+}
+
+fn tls_error(error: &io::Error) -> String {
+    use rustls::{Error, InvalidMessage};
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => NO_TLS.into(),
+        _ => format!("tls: {error}"),
+    }
 }
 
 async fn exchange<S>(stream: S, url: &Uri, headers: &HeaderMap) -> Result<Response<Incoming>, String>
@@ -161,8 +199,8 @@ fn url(action: &HttpGet, host: &str, port: u16) -> Result<Uri, String> {
         .map_err(|e: http::uri::InvalidUri| e.to_string())
 }
 
-/// PURE. The probe's headers with kubelet's defaults; an empty `Accept` removes it.
-fn headers(action: &HttpGet) -> Result<HeaderMap, String> {
+/// PURE. The action's headers with kubelet's defaults; an empty `Accept` removes it.
+fn headers(action: &HttpGet, agent: &'static str) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     for header in &action.http_headers {
         let name: HeaderName = header
@@ -175,7 +213,7 @@ fn headers(action: &HttpGet) -> Result<HeaderMap, String> {
     }
     headers
         .entry(USER_AGENT)
-        .or_insert(HeaderValue::from_static(AGENT));
+        .or_insert(HeaderValue::from_static(agent));
     let accept = headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     if accept.is_empty() {
         headers.remove(ACCEPT);

@@ -117,7 +117,10 @@ fn one(input: &StatusInput<'_>, spec: &Container, old: Option<&pod::ContainerSta
     if let Some(before) = instances.iter().skip(1).find(|c| c.state == RunState::Exited) {
         s.last_state = Some(ended(terminated(input, before)));
     }
-    let alive = instances.first().is_some_and(|c| StatusInput::alive(c));
+    // One whose postStart hook is not done still waits for what it waited for.
+    let alive = instances
+        .first()
+        .is_some_and(|c| StatusInput::alive(c) && c.state != RunState::Starting);
     let may_start = *input.intent == Intent::Run && !input.memory.ended && !alive;
     if let Some(waiting) = input.memory.waiting.get(&spec.name).filter(|_| may_start) {
         if exit_code(&s).is_some() {
@@ -139,7 +142,7 @@ fn from_instance(
     let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
     s.restart_count = s.restart_count.max(attempt);
     give_resources(&mut s, spec);
-    if instance.state == RunState::Created {
+    if matches!(instance.state, RunState::Created | RunState::Starting) {
         return s;
     }
     let id = input.id(instance);
@@ -166,7 +169,7 @@ fn from_instance(
         }),
         RunState::Exited => Some(ended(terminated(input, instance))),
         RunState::Unknown if was_running => Some(lost("the runtime no longer knows this container's state")),
-        RunState::Unknown | RunState::Created => s.state,
+        RunState::Unknown | RunState::Created | RunState::Starting => s.state,
     };
     s
 }

@@ -4,7 +4,7 @@
 //! container whose start is under way is not done a second time, and its memory of that container is not taken over.
 
 use crate::kubelet::execute::StartError;
-use crate::kubelet::observed::Observed;
+use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{Action, Intent, Memory, Plan, note_failure, note_sandbox_failure};
 use crate::kubelet::volume::Paths;
 use crate::model::pod::Pod;
@@ -195,6 +195,15 @@ impl State {
             .map(|c| c.until)
             .filter(|until| *until > now)
             .min()
+    }
+
+    /// A container counts as running when its start is done, with the postStart hook.
+    pub(super) fn hide_unfinished(&self, observed: &mut Observed) {
+        for c in &mut observed.containers {
+            if c.state == RunState::Running && self.jobs.contains_key(&Key::Start(c.name.clone())) {
+                c.state = RunState::Starting;
+            }
+        }
     }
 
     /// A container start is under way.

@@ -12,7 +12,7 @@ async fn server(answer: fn(&str) -> String) -> u16 {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut request = vec![0; 4096];
             let length = stream.read(&mut request).await.unwrap();
-            let text = answer(std::str::from_utf8(&request[..length]).unwrap());
+            let text = answer(&String::from_utf8_lossy(&request[..length]));
             stream.write_all(text.as_bytes()).await.unwrap();
         }
     });
@@ -134,9 +134,64 @@ async fn headers_are_the_probes_with_kubelets_defaults() {
         http_headers: vec![header("Accept", ""), header("User-Agent", "me")],
         ..HttpGet::default()
     };
-    let sent = headers(&bare).unwrap();
+    let sent = headers(&bare, AGENT).unwrap();
     assert!(!sent.contains_key(ACCEPT));
     assert_eq!(sent[USER_AGENT], "me");
+}
+
+#[tokio::test]
+async fn a_hook_is_content_with_any_answer() {
+    let port = server(|request| {
+        if request
+            .to_lowercase()
+            .contains("user-agent: kube-lifecycle/1.36\r\n")
+        {
+            status(503, "")
+        } else {
+            String::new()
+        }
+    })
+    .await;
+    assert_eq!(call(&action("/"), "127.0.0.1", port).await, Ok(Called::Plainly));
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let why = call(&action("/bye"), "127.0.0.1", closed).await.unwrap_err();
+    assert_eq!(
+        why,
+        format!(
+            "Get \"http://127.0.0.1:{closed}/bye\": dial tcp 127.0.0.1:{closed}: connect: connection refused"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_hook_falls_back_to_plain_http() {
+    // Go's server answers what is no HTTP with HTTP, and never gets to see what the retry must not tell it.
+    let port = server(|request| match request.strip_prefix("GET /x ") {
+        Some(rest) if !rest.to_lowercase().contains("authorization") => status(200, ""),
+        Some(_) => String::new(),
+        None => "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request".into(),
+    })
+    .await;
+    let mut action = action("/x");
+    action.scheme = "HTTPS".into();
+    action.http_headers = vec![HttpHeader {
+        name: "Authorization".into(),
+        value: "secret".into(),
+    }];
+    let want = Called::WithoutTls(format!("127.0.0.1:{port}"));
+    assert_eq!(call(&action, "127.0.0.1", port).await, Ok(want));
+    let Outcome::Failure(why) = probe(&action, port).await else {
+        panic!("a probe does not fall back")
+    };
+    assert!(
+        why.ends_with("server gave HTTP response to HTTPS client"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -98,6 +98,24 @@ fn a_container_that_is_being_started_is_left_alone() {
 }
 
 #[test]
+fn a_container_runs_when_its_start_is_done() {
+    let mut state = state();
+    under_way(&mut state, Key::Start("a".into()), None);
+    for (run, want) in [
+        (RunState::Running, RunState::Starting),
+        (RunState::Created, RunState::Created),
+        (RunState::Exited, RunState::Exited),
+    ] {
+        let mut seen = observed("a", "c1", run);
+        state.hide_unfinished(&mut seen);
+        assert_eq!(seen.containers[0].state, want);
+    }
+    let mut other = observed("b", "c2", RunState::Running);
+    state.hide_unfinished(&mut other);
+    assert_eq!(other.containers[0].state, RunState::Running);
+}
+
+#[test]
 fn nothing_starts_before_its_volumes_or_while_it_is_being_stopped() {
     let none = observed("a", "c1", RunState::Running);
     let mut bare = state();
