@@ -67,6 +67,8 @@ pub struct KubeletDeps {
     pub server: Arc<ServerConfig>,
     /// The API's certificate, asked for at each connection, so that it may change.
     pub serving: Arc<dyn ResolvesServerCert>,
+    /// The open exec, attach and port-forward sessions.
+    pub streams: Arc<server::stream::Streams>,
     /// Who calls the API, and may they.
     pub reviews: Arc<dyn Reviews>,
     /// Services with a cluster IP, for environment variables; may change while the agent runs.
@@ -121,7 +123,7 @@ fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> serve
         runtime: deps.runtime.clone(),
         source: source.clone(),
         pods: deps.pods.clone(),
-        streams: Arc::default(),
+        streams: deps.streams.clone(),
         dirs: Dirs {
             root: deps.config.root_dir.clone(),
             pod_logs: deps.config.pod_logs_dir.clone(),

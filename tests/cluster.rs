@@ -12,6 +12,8 @@
 mod agent;
 #[path = "cluster/bad_input.rs"]
 mod bad_input;
+#[path = "cluster/client.rs"]
+mod client;
 #[path = "cluster/debug.rs"]
 mod debug;
 #[path = "cluster/hooks.rs"]
@@ -26,6 +28,12 @@ mod pod_network;
 mod pods;
 #[path = "cluster/services.rs"]
 mod services;
+#[path = "cluster/stream.rs"]
+mod stream;
+#[path = "cluster/stream_end.rs"]
+mod stream_end;
+#[path = "cluster/stream_forward.rs"]
+mod stream_forward;
 #[path = "cluster/support.rs"]
 mod support;
 #[path = "cluster/walkthrough.rs"]
@@ -80,6 +88,16 @@ const TOGETHER: &[Case] = &[
     ("debug::new_volume", debug::new_volume),
     ("debug::copy", debug::copy),
     ("debug::node", debug::node),
+    ("stream::exec", stream::exec),
+    ("stream::stdin", stream::stdin),
+    ("stream::terminal", stream::terminal),
+    ("stream::attach", stream::attach),
+    ("stream::run_and_remove", stream::run_and_remove),
+    ("stream::plain_answers", stream::plain_answers),
+    ("stream_end::container_gone", stream_end::container_gone),
+    ("stream_forward::ends", stream_forward::ends),
+    ("stream_forward::targets", stream_forward::targets),
+    ("stream_forward::proxies", stream_forward::proxies),
     ("bad_input::command", bad_input::command),
     (
         "bad_input::volume_of_missing_config_map",
@@ -93,6 +111,11 @@ const TOGETHER: &[Case] = &[
 
 /// Disturb others, or look at whole nodes: one at a time, in this order.
 const ALONE: &[Case] = &[
+    ("stream::copy_files", stream::copy_files),
+    ("stream_forward::many", stream_forward::many),
+    ("stream_end::slow_reader", stream_end::slow_reader),
+    ("stream_end::vanished_clients", stream_end::vanished_clients),
+    ("stream_end::agent_restarts", stream_end::agent_restarts),
     ("agent::restart", agent::restart),
     ("agent::killed_in_a_rollout", agent::killed_in_a_rollout),
     ("agent::runtime_gone", agent::runtime_gone),

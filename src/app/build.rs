@@ -9,6 +9,7 @@ use crate::api::{Change, Client, ConfigReader, Recorder, events};
 use crate::config::Config;
 use crate::cri::{self, grpc::GrpcCri};
 use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::server::stream::Streams;
 use crate::kubelet::{Kubelet, KubeletDeps, node};
 use crate::model::Object;
 use crate::model::net::Node;
@@ -120,6 +121,7 @@ impl Build<'_> {
             config: Arc::new(config.clone()),
             server: Arc::new(self.config.server.clone()),
             serving: serving::certificate(&self.config.node, &node::addresses(config)?)?,
+            streams: self.streams(),
             reviews: Arc::new(self.client.clone()),
             services,
         };
@@ -127,6 +129,16 @@ impl Build<'_> {
         self.supervisor
             .component("kubelet", kubelet.run(self.supervisor.signal()));
         Ok(())
+    }
+
+    /// The sessions of the node's API.
+    fn streams(&self) -> Arc<Streams> {
+        let streams: Arc<Streams> = Arc::default();
+        let shown = streams.clone();
+        self.admin
+            .state
+            .register("streams", move || json!({"open": shown.open()}));
+        streams
     }
 
     /// The runtime; connects when it is first called.

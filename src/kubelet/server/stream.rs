@@ -8,15 +8,16 @@ mod splice;
 
 pub use limit::Streams;
 
-use super::Shared;
 use super::answer::{Answer, with_type};
 use super::route::{Endpoint, Found};
+use super::{Caller, Shared};
 use crate::cri::v1;
 use crate::model::ContainerId;
 use crate::model::pod::Pod;
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
 use options::Error;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,14 +44,16 @@ async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>)
     if !options::is_upgrade(request.headers()) {
         return Err(Error::NoUpgrade);
     }
-    let place = shared.streams.enter("").ok_or(Error::Busy)?;
+    let from = request.extensions().get::<Caller>().map(|caller| caller.address);
+    let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
+    let place = shared.streams.enter(from).ok_or(Error::Busy)?;
     let url = match session {
         Session::Exec(wanted, command) => exec(shared, found, &pod, wanted, command).await?,
         Session::Attach(wanted) => attach(shared, found, &pod, wanted).await?,
         Session::PortForward(ports) => port_forward(shared, &pod, ports).await?,
     };
     let url: Uri = url.parse().map_err(|_| Error::Url(url))?;
-    splice::open(url, request, place, shared.config.idle_timeout).await
+    splice::open(url, request, place, shared).await
 }
 
 enum Session {

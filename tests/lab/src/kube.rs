@@ -186,6 +186,11 @@ impl Kube {
         self.kubectl.run_with(&args, yaml)
     }
 
+    /// Sends a request without a body and returns whatever comes back: JSON, or the text as a string.
+    pub fn ask(&self, method: &str, path: &str) -> Result<(u16, Value)> {
+        self.request(method, path, "application/json", None)
+    }
+
     fn change(&self, method: &str, path: &str, content_type: &str, body: Option<&Value>) -> Result<Value> {
         match self.request(method, path, content_type, body)? {
             (200..=202, body) => Ok(body),

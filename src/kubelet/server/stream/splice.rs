@@ -4,6 +4,7 @@
 use super::copy;
 use super::limit::Place;
 use super::options::{self, Error};
+use crate::kubelet::server::Shared;
 use crate::kubelet::server::answer::{Answer, full};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, Uri};
@@ -27,7 +28,7 @@ pub(super) async fn open(
     url: Uri,
     mut request: Request<Incoming>,
     place: Place,
-    idle: Duration,
+    shared: &Shared,
 ) -> Result<Answer, Error> {
     let client = hyper::upgrade::on(&mut request);
     let asked = options::forwarded(&request, &url);
@@ -40,12 +41,16 @@ pub(super) async fn open(
     *agreed.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *agreed.headers_mut() = options::agreed(answer.headers());
     let runtime = hyper::upgrade::on(answer);
-    tokio::spawn(run(client, runtime, (place, connection), idle));
+    let (drain, idle) = (shared.drain.clone(), shared.config.idle_timeout);
+    tokio::spawn(async move {
+        drain.unless_draining(run(client, runtime, idle)).await;
+        drop((place, connection));
+    });
     Ok(agreed)
 }
 
-/// Keeps `held` while the stream runs.
-async fn run<T>(client: OnUpgrade, runtime: OnUpgrade, held: T, idle: Duration) {
+/// The stream, from the moment both connections are handed over.
+async fn run(client: OnUpgrade, runtime: OnUpgrade, idle: Duration) {
     let both = async { tokio::try_join!(client, runtime) };
     match timeout(AGREE, both).await {
         Ok(Ok((client, runtime))) => {
@@ -55,7 +60,6 @@ async fn run<T>(client: OnUpgrade, runtime: OnUpgrade, held: T, idle: Duration) 
         Ok(Err(error)) => tracing::debug!(%error, "stream not begun: the client or the runtime has gone"),
         Err(_) => tracing::debug!("stream not begun: the client has not taken the answer"),
     }
-    drop(held);
 }
 
 fn io(upgraded: Upgraded) -> TokioIo<Upgraded> {

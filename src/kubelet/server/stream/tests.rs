@@ -5,7 +5,7 @@ use crate::api::Change;
 use crate::config::ServerConfig;
 use crate::cri::{ExecOutput, POD_UID_LABEL, Runtime};
 use crate::kubelet::dirs::Dirs;
-use crate::kubelet::server::route::{ROUTES, Route};
+use crate::kubelet::server::route::{self, Lookup};
 use crate::kubelet::source::Source;
 use crate::model::SandboxId;
 use crate::testing::builders;
@@ -87,26 +87,6 @@ async fn node() -> Node {
     }
 }
 
-/// The row that has these segments, with them.
-fn found(path: &str) -> Found {
-    let parts = |text: &'static str| text.split('/').collect::<Vec<_>>();
-    let given: Vec<String> = path.split('/').map(str::to_owned).collect();
-    let fits = |route: &&Route| {
-        let pattern = parts(route.pattern);
-        pattern.len() == given.len()
-            && pattern
-                .iter()
-                .zip(&given)
-                .all(|(p, g)| p.starts_with('{') || p == g)
-    };
-    let route = ROUTES.iter().find(fits).expect("a route");
-    let named = parts(route.pattern).into_iter().zip(given);
-    let segments = named
-        .filter_map(|(p, g)| Some((p.strip_prefix('{')?.strip_suffix('}')?, g)))
-        .collect();
-    Found { route, segments }
-}
-
 impl Node {
     /// Sends a request head to a server of our own and returns the connection with the answer's head.
     async fn request(&self, method: &str, target: &str, headers: &str) -> (TcpStream, String) {
@@ -118,7 +98,9 @@ impl Node {
             let service = service_fn(move |request: Request<Incoming>| {
                 let shared = shared.clone();
                 async move {
-                    let found = found(request.uri().path());
+                    let Lookup::Found(found) = route::find(request.method(), request.uri().path()) else {
+                        panic!("no route for {}", request.uri());
+                    };
                     Ok::<_, Infallible>(serve(&shared, &found, request).await)
                 }
             });
@@ -357,9 +339,10 @@ async fn what_cannot_be_is_refused_with_upstreams_words() {
 #[tokio::test]
 async fn when_all_places_are_taken_the_next_one_hears_it() {
     let node = node().await;
-    let all: Vec<_> = ["a", "b"]
-        .iter()
-        .flat_map(|client| std::iter::from_fn(|| node.shared.streams.enter(client)))
+    let streams = &node.shared.streams;
+    let all: Vec<_> = [1u8, 2]
+        .into_iter()
+        .flat_map(|n| std::iter::from_fn(move || streams.enter([10, 0, 0, n].into())))
         .collect();
     let (code, said) = node
         .refused("POST", "/exec/default/web/main?output=1", UPGRADE)
