@@ -2,8 +2,8 @@
 //!
 //! The suite is upstream's `e2e.test`, run by ginkgo in the control machine; its images are made here
 //! ([`crate::images::conformance`]). Tests that fail are run again alone, and called flaky when they pass then. What
-//! was found is printed as a table and left, with JUnit and JSON, in `target/conformance/<agent>/` (a part's in a directory of its
-//! own).
+//! was found is printed as a table and left, with JUnit and JSON, in `target/conformance/<agent>/`; a part of the suite
+//! has a directory of its own.
 
 mod progress;
 mod report;
