@@ -217,11 +217,18 @@ pub fn judge(tests: Vec<Test>, first: &Run, again: &Run) -> Vec<Judged> {
     judged.collect()
 }
 
-/// The first line that says something, cut to a readable length.
+/// The first line that says something, cut to a readable length; where it says only that time was up or that something
+/// was expected, the next one too.
 pub fn first_line(message: &str) -> String {
     const LENGTH: usize = 220;
-    let line = message.lines().map(str::trim).find(|line| !line.is_empty());
-    let line = line.unwrap_or("(no message)");
+    const NOTHING_SAID: &[&str] = &["Timed out after", "Told to stop trying", "Expected"];
+    let mut lines = message.lines().map(str::trim).filter(|line| !line.is_empty());
+    let mut line = lines.next().unwrap_or("(no message)").to_owned();
+    if NOTHING_SAID.iter().any(|words| line.starts_with(words))
+        && let Some(next) = lines.next()
+    {
+        line = format!("{line} {next}");
+    }
     let mut short: String = line.chars().take(LENGTH).collect();
     if short.len() < line.len() {
         short.push('…');
