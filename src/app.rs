@@ -16,9 +16,14 @@ pub mod supervise;
 
 use crate::config::{Cli, Command, Config, Flags, Source};
 use clap::Parser;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+/// Longest configuration file, bytes.
+const MAX_CONFIG: u64 = 1 << 20;
 /// A flag was wrong; the same code clap uses.
 const EXIT_USAGE: u8 = 2;
 
@@ -58,10 +63,32 @@ fn with_config(flags: &Flags, run: impl FnOnce(Arc<Config>) -> anyhow::Result<()
 struct Machine;
 
 impl Source for Machine {
-    fn hostname(&self) -> std::io::Result<String> {
+    fn hostname(&self) -> io::Result<String> {
         std::fs::read_to_string("/proc/sys/kernel/hostname")
     }
     fn env(&self, name: &str) -> Option<String> {
         std::env::var(name).ok()
+    }
+    fn read(&self, file: &Path) -> io::Result<String> {
+        let mut text = String::new();
+        File::open(file)?.take(MAX_CONFIG + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_CONFIG {
+            return Err(io::Error::other(format!("more than {MAX_CONFIG} bytes")));
+        }
+        Ok(text)
+    }
+    fn files(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut entries = std::fs::read_dir(dir)?.collect::<io::Result<Vec<_>>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        let mut files = Vec::new();
+        for entry in entries {
+            // Of a link it says that it is one, so this ends.
+            if entry.file_type()?.is_dir() {
+                files.extend(self.files(&entry.path())?);
+            } else {
+                files.push(entry.path());
+            }
+        }
+        Ok(files)
     }
 }

@@ -35,6 +35,9 @@ pub fn main(config: Arc<Config>) -> anyhow::Result<()> {
 
 async fn run(config: Arc<Config>) -> anyhow::Result<()> {
     tracing::info!(version = env!("CARGO_PKG_VERSION"), node = %config.node, ?config, "starting");
+    if let Some(warning) = &config.warning {
+        tracing::warn!("{warning}");
+    }
     log_panics();
     let supervisor = Supervisor::new(Drain::new());
     let drain = supervisor.signal();

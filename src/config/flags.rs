@@ -1,13 +1,19 @@
 //! What can be typed. Text only: meaning and validity are decided in `sections`.
 
-use super::types::{CgroupDriver, LogFormat, NetworkMode, ProxyMode};
+use super::kubelet_flags::KubeletFlags;
+use super::types::{LogFormat, NetworkMode, ProxyMode};
 use clap::{Args, Parser, Subcommand};
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// One binary that makes a Linux machine a Kubernetes node: kubelet, CNI plugin and kube-proxy.
 #[derive(Debug, Parser)]
-#[command(name = "rustlet", version, args_conflicts_with_subcommands = true)]
+#[command(
+    name = "rustlet",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true
+)]
 pub struct Cli {
     /// A tool; without one the node agent runs.
     #[command(subcommand)]
@@ -35,64 +41,27 @@ pub struct Flags {
     /// File that says how to reach the API server and as whom
     #[arg(long, default_value = "/etc/kubernetes/kubelet.conf", value_name = "FILE")]
     pub kubeconfig: PathBuf,
+    /// kubelet's configuration file (KubeletConfiguration v1beta1); flags go before it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Directory of drop-ins (*.conf) that go before the configuration file
+    #[arg(long, value_name = "DIR")]
+    pub config_dir: Option<PathBuf>,
     /// Kubeconfig of a bootstrap token, used while the kubeconfig does not exist or its certificate has expired
     #[arg(long, value_name = "FILE")]
     pub bootstrap_kubeconfig: Option<PathBuf>,
     /// Where the node's certificates are; `pki` below --root-dir when not given
     #[arg(long, value_name = "DIR")]
     pub cert_dir: Option<PathBuf>,
-    /// Renew the client certificate before it expires; default true
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub rotate_certificates: Option<bool>,
-    /// Have the serving certificate signed by the cluster (serverTLSBootstrap); default false
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub rotate_server_certificates: Option<bool>,
-    /// Serving certificate of your own, with its chain; self-signed when not given
-    #[arg(long, value_name = "FILE")]
-    pub tls_cert_file: Option<PathBuf>,
-    /// Its private key
-    #[arg(long, value_name = "FILE")]
-    pub tls_private_key_file: Option<PathBuf>,
     /// Address of this node, at most one per IP family; that of the default route when not given
     #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub node_ip: Vec<IpAddr>,
     /// Labels for this node
     #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
     pub node_labels: Vec<String>,
-    /// Taints this node registers with
-    #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE:EFFECT")]
-    pub register_with_taints: Vec<String>,
     /// Where Pods' volumes and the agent's state are
     #[arg(long, default_value = "/var/lib/kubelet", value_name = "DIR")]
     pub root_dir: PathBuf,
-    /// Where containers' logs are
-    #[arg(long, default_value = "/var/log/pods", value_name = "DIR")]
-    pub pod_logs_dir: PathBuf,
-    /// Socket of the container runtime
-    #[arg(
-        long,
-        default_value = "unix:///run/containerd/containerd.sock",
-        value_name = "SOCKET"
-    )]
-    pub container_runtime_endpoint: String,
-    /// Cgroup that holds all Pods' cgroups
-    #[arg(long, default_value = "/", value_name = "CGROUP")]
-    pub cgroup_root: String,
-    /// How cgroups are made; as the runtime does it when not given
-    #[arg(long, value_enum)]
-    pub cgroup_driver: Option<CgroupDriver>,
-    /// Addresses of the cluster's DNS service
-    #[arg(long, value_delimiter = ',', value_name = "IP")]
-    pub cluster_dns: Vec<IpAddr>,
-    /// Domain of the cluster's names
-    #[arg(long, default_value = "cluster.local", value_name = "DOMAIN")]
-    pub cluster_domain: String,
-    /// The node's own DNS configuration, for Pods that use it
-    #[arg(long, default_value = "/etc/resolv.conf", value_name = "FILE")]
-    pub resolv_conf: PathBuf,
-    /// Most Pods this node runs
-    #[arg(long, default_value_t = 110, value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_pods: u32,
     /// Who makes the pod network: rustlet's bridge, or someone else
     #[arg(long, value_enum, default_value_t = NetworkMode::Bridge)]
     pub network: NetworkMode,
@@ -114,4 +83,10 @@ pub struct Flags {
     /// Where /metrics, /healthz, /livez, /readyz and /debug/state are served; `none` for nowhere
     #[arg(long, default_value = "127.0.0.1:10249", value_name = "ADDRESS")]
     pub metrics_bind_address: String,
+    /// A cloud provider that is not built in: nothing or `external`
+    #[arg(long, hide = true, default_value = "", value_parser = ["", "external"])]
+    pub cloud_provider: String,
+    /// kubelet's other flags.
+    #[command(flatten)]
+    pub kubelet: KubeletFlags,
 }

@@ -22,8 +22,9 @@ pub(super) fn label(text: &str) -> Result<(Box<str>, Box<str>), Error> {
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| Error::new(flag, format!("{text:?} is not KEY=VALUE")))?;
-    check_key(flag, key)?;
-    check_value(flag, key, value)?;
+    check_key(key)
+        .and_then(|()| check_value(key, value))
+        .map_err(|problem| Error::new(flag, problem))?;
     let domain = key.split_once('/').map_or("", |(domain, _)| domain);
     let within = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
     let reserved = within("kubernetes.io") || within("k8s.io");
@@ -41,22 +42,24 @@ pub(super) fn label(text: &str) -> Result<(Box<str>, Box<str>), Error> {
     Ok((key.into(), value.into()))
 }
 
-pub(super) fn taint(text: &str) -> Result<Taint, Error> {
-    let flag = "--register-with-taints";
+pub(super) fn taint(text: &str) -> Result<Taint, String> {
     let (pair, effect) = text
         .rsplit_once(':')
-        .ok_or_else(|| Error::new(flag, format!("{text:?} is not KEY=VALUE:EFFECT")))?;
+        .ok_or_else(|| format!("{text:?} is not KEY=VALUE:EFFECT"))?;
     let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-    check_key(flag, key)?;
-    check_value(flag, key, value)?;
+    taint_of(key, value, effect).map_err(|problem| format!("{text:?}: {problem}"))
+}
+
+pub(super) fn taint_of(key: &str, value: &str, effect: &str) -> Result<Taint, String> {
+    check_key(key)?;
+    check_value(key, value)?;
     let effect = match effect {
         "NoSchedule" => TaintEffect::NoSchedule,
         "PreferNoSchedule" => TaintEffect::PreferNoSchedule,
         "NoExecute" => TaintEffect::NoExecute,
         other => {
-            return Err(Error::new(
-                flag,
-                format!("{text:?}: {other:?} is not an effect: NoSchedule, PreferNoSchedule or NoExecute"),
+            return Err(format!(
+                "{other:?} is not an effect: NoSchedule, PreferNoSchedule or NoExecute"
             ));
         }
     };
@@ -67,28 +70,24 @@ pub(super) fn taint(text: &str) -> Result<Taint, Error> {
     })
 }
 
-fn check_key(flag: &'static str, key: &str) -> Result<(), Error> {
+fn check_key(key: &str) -> Result<(), String> {
     let (domain, name) = key
         .split_once('/')
         .map_or((None, key), |(domain, name)| (Some(domain), name));
     if domain.is_none_or(is_dns_subdomain) && !name.is_empty() && is_label_text(name) {
         return Ok(());
     }
-    Err(Error::new(
-        flag,
-        format!(
-            "{key:?} is not a key: [domain/]name, where name has up to 63 letters, digits, '-', '_', '.'"
-        ),
+    Err(format!(
+        "{key:?} is not a key: [domain/]name, where name has up to 63 letters, digits, '-', '_', '.'"
     ))
 }
 
-fn check_value(flag: &'static str, key: &str, value: &str) -> Result<(), Error> {
+fn check_value(key: &str, value: &str) -> Result<(), String> {
     if is_label_text(value) {
         return Ok(());
     }
-    Err(Error::new(
-        flag,
-        format!("{key}={value:?}: a value has up to 63 letters, digits, '-', '_', '.'"),
+    Err(format!(
+        "{key}={value:?}: a value has up to 63 letters, digits, '-', '_', '.'"
     ))
 }
 

@@ -1,11 +1,14 @@
 //! PURE. One parse function per section of the configuration.
 
-use super::names::{is_dns_subdomain, label, taint};
+use super::check;
+use super::names::{is_dns_subdomain, label, taint_of};
+use super::settings::Settings;
 use super::{
-    ApiConfig, Error, Flags, IdentityConfig, KubeletConfig, NetworkConfig, ProxyConfig, Source,
-    TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, KubeletConfig, NetworkConfig,
+    ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
 };
-use std::net::IpAddr;
+use serde_json::Value;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -36,7 +39,7 @@ pub(super) fn node_name(flags: &Flags, source: &dyn Source) -> Result<String, Er
     Ok(name)
 }
 
-pub(super) fn kubelet(flags: &Flags, node: &Arc<str>) -> Result<KubeletConfig, Error> {
+pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Result<KubeletConfig, Error> {
     Ok(KubeletConfig {
         node: node.clone(),
         node_ips: node_ips(&flags.node_ip)?,
@@ -46,22 +49,82 @@ pub(super) fn kubelet(flags: &Flags, node: &Arc<str>) -> Result<KubeletConfig, E
             .filter(|l| !l.is_empty())
             .map(|l| label(l))
             .collect::<Result<_, _>>()?,
-        taints: flags
-            .register_with_taints
-            .iter()
-            .filter(|t| !t.is_empty())
-            .map(|t| taint(t))
-            .collect::<Result<_, _>>()?,
+        taints: settings
+            .value("registerWithTaints")
+            .as_array()
+            .map_or_else(Vec::new, |all| taints(all)),
         root_dir: absolute("--root-dir", &flags.root_dir)?,
-        pod_logs_dir: absolute("--pod-logs-dir", &flags.pod_logs_dir)?,
-        runtime_socket: socket(&flags.container_runtime_endpoint)?,
-        cgroup_root: cgroup_root(&flags.cgroup_root)?,
-        cgroup_driver: flags.cgroup_driver,
-        cluster_dns: flags.cluster_dns.clone(),
-        cluster_domain: cluster_domain(&flags.cluster_domain)?,
-        resolv_conf: absolute("--resolv-conf", &flags.resolv_conf)?,
-        max_pods: flags.max_pods,
+        pod_logs_dir: settings.text("podLogsDir").into(),
+        runtime_socket: check::socket(settings.text("containerRuntimeEndpoint")).unwrap_or_default(),
+        cgroup_root: check::cgroup(settings.text("cgroupRoot")).unwrap_or_else(|_| "/".into()),
+        cgroup_driver: settings
+            .is_given("cgroupDriver")
+            .then(|| match settings.text("cgroupDriver") {
+                "systemd" => CgroupDriver::Systemd,
+                _ => CgroupDriver::Cgroupfs,
+            }),
+        cluster_dns: settings
+            .texts("clusterDNS")
+            .filter_map(|ip| ip.parse().ok())
+            .collect(),
+        cluster_domain: check::domain(settings.text("clusterDomain")).unwrap_or_default(),
+        resolv_conf: match settings.text("resolvConf") {
+            // As an empty file.
+            "" => "/dev/null".into(),
+            path => path.into(),
+        },
+        max_pods: settings.number("maxPods"),
+        provider_id: settings.text("providerID").into(),
+        register_node: settings.on("registerNode"),
+        status_update: settings.duration("nodeStatusUpdateFrequency"),
+        status_report: settings.duration(if settings.is_given("nodeStatusReportFrequency") {
+            "nodeStatusReportFrequency"
+        } else if settings.is_given("nodeStatusUpdateFrequency") {
+            // Upstream's rule: whoever sets the one has meant both.
+            "nodeStatusUpdateFrequency"
+        } else {
+            "nodeStatusReportFrequency"
+        }),
+        lease_seconds: settings.number("nodeLeaseDurationSeconds"),
     })
+}
+
+fn taints(all: &[Value]) -> Vec<Taint> {
+    let text = |taint: &Value, name: &str| taint[name].as_str().unwrap_or_default().to_owned();
+    all.iter()
+        .filter_map(|taint| taint_of(&text(taint, "key"), &text(taint, "value"), &text(taint, "effect")).ok())
+        .collect()
+}
+
+/// The node's HTTPS API.
+pub(super) fn server(settings: &Settings) -> ServerConfig {
+    let address = |path: &str| {
+        settings
+            .text(path)
+            .parse()
+            .unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    };
+    let healthz = settings.number("healthzPort");
+    ServerConfig {
+        address: address("address"),
+        port: settings.number("port"),
+        tls13_only: settings.text("tlsMinVersion") == "VersionTLS13",
+        tls_cipher_suites: settings.texts("tlsCipherSuites").map(Into::into).collect(),
+        client_ca_file: Some(settings.text("authentication.x509.clientCAFile").into()),
+        anonymous: settings.on("authentication.anonymous.enabled"),
+        token_review: settings.on("authentication.webhook.enabled"),
+        token_ttl: settings.duration("authentication.webhook.cacheTTL"),
+        authorization: match settings.text("authorization.mode") {
+            "AlwaysAllow" => AuthorizationMode::AlwaysAllow,
+            _ => AuthorizationMode::Webhook,
+        },
+        authorized_ttl: settings.duration("authorization.webhook.cacheAuthorizedTTL"),
+        unauthorized_ttl: settings.duration("authorization.webhook.cacheUnauthorizedTTL"),
+        idle_timeout: settings.duration("streamingConnectionIdleTimeout"),
+        debugging_handlers: settings.on("enableDebuggingHandlers"),
+        healthz: (healthz != 0).then(|| SocketAddr::new(address("healthzBindAddress"), healthz)),
+        configz: settings.in_force().into(),
+    }
 }
 
 pub(super) fn network(flags: &Flags, node: &Arc<str>) -> Result<NetworkConfig, Error> {
@@ -80,36 +143,30 @@ pub(super) fn proxy(flags: &Flags, node: &Arc<str>) -> ProxyConfig {
     }
 }
 
-pub(super) fn identity(flags: &Flags, node: &Arc<str>) -> Result<IdentityConfig, Error> {
-    let serving_files = match (&flags.tls_cert_file, &flags.tls_private_key_file) {
-        (Some(certificate), Some(key)) => Some((
-            absolute("--tls-cert-file", certificate)?,
-            absolute("--tls-private-key-file", key)?,
-        )),
-        (None, None) => None,
-        (Some(_), None) => {
+pub(super) fn identity(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Result<IdentityConfig, Error> {
+    let files = (settings.text("tlsCertFile"), settings.text("tlsPrivateKeyFile"));
+    let serving_files = match files {
+        ("", "") => None,
+        (_, "") => {
             let problem = "is not set, but --tls-cert-file is: give the certificate's private key";
             return Err(Error::new("--tls-private-key-file", problem));
         }
-        (None, Some(_)) => {
+        ("", _) => {
             let problem = "is not set, but --tls-private-key-file is: give the key's certificate";
             return Err(Error::new("--tls-cert-file", problem));
         }
+        (certificate, key) => Some((certificate.into(), key.into())),
     };
-    let bootstrap = flags.bootstrap_kubeconfig.as_deref();
+    let given = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+    let absolute_if_given = |flag, path| given(path).map(|path| absolute(flag, &path)).transpose();
     Ok(IdentityConfig {
         node: node.clone(),
-        bootstrap_kubeconfig: bootstrap
-            .filter(|file| !file.as_os_str().is_empty())
-            .map(|file| absolute("--bootstrap-kubeconfig", file))
-            .transpose()?,
+        bootstrap_kubeconfig: absolute_if_given("--bootstrap-kubeconfig", &flags.bootstrap_kubeconfig)?,
         kubeconfig: flags.kubeconfig.clone(),
-        cert_dir: match &flags.cert_dir {
-            Some(dir) => absolute("--cert-dir", dir)?,
-            None => flags.root_dir.join("pki"),
-        },
-        rotate: flags.rotate_certificates.unwrap_or(true),
-        server_csr: flags.rotate_server_certificates.unwrap_or(false),
+        cert_dir: absolute_if_given("--cert-dir", &flags.cert_dir)?
+            .unwrap_or_else(|| flags.root_dir.join("pki")),
+        rotate: settings.on("rotateCertificates"),
+        server_csr: settings.on("serverTLSBootstrap"),
         serving_files,
     })
 }
@@ -120,11 +177,18 @@ pub(super) fn api(flags: &Flags) -> ApiConfig {
     }
 }
 
-pub(super) fn telemetry(flags: &Flags, source: &dyn Source) -> Result<TelemetryConfig, Error> {
+pub(super) fn telemetry(
+    flags: &Flags,
+    settings: &Settings,
+    source: &dyn Source,
+) -> Result<TelemetryConfig, Error> {
     let (flag, levels) = match (&flags.log_level, source.env("RUSTLET_LOG")) {
         (Some(levels), _) => ("--log-level", levels.clone()),
         (None, Some(levels)) => ("$RUSTLET_LOG", levels),
-        (None, None) => ("--log-level", "info".to_owned()),
+        (None, None) => (
+            "--log-level",
+            level_of_klog(settings.number("logging.verbosity")).to_owned(),
+        ),
     };
     let levels = log_levels(&levels).ok_or_else(|| {
         Error::new(
@@ -149,6 +213,15 @@ pub(super) fn telemetry(flags: &Flags, source: &dyn Source) -> Result<TelemetryC
         format: flags.log_format,
         address,
     })
+}
+
+/// Our level for klog's verbosity, where 2 is what people run and 4 is for debugging.
+fn level_of_klog(verbosity: u32) -> &'static str {
+    match verbosity {
+        0..=3 => "info",
+        4..=5 => "debug",
+        _ => "trace",
+    }
 }
 
 /// Libraries whose debug lines would bury ours; they stay at info unless they are named.
@@ -203,56 +276,5 @@ fn node_ips(ips: &[IpAddr]) -> Result<Vec<IpAddr>, Error> {
 }
 
 fn absolute(flag: &'static str, path: &Path) -> Result<PathBuf, Error> {
-    if path.is_absolute() {
-        return Ok(path.to_owned());
-    }
-    Err(Error::new(
-        flag,
-        format!("{} is not an absolute path", path.display()),
-    ))
-}
-
-fn socket(endpoint: &str) -> Result<PathBuf, Error> {
-    let flag = "--container-runtime-endpoint";
-    let path = match endpoint.split_once("://") {
-        Some(("unix", path)) => path,
-        Some((scheme, _)) => {
-            return Err(Error::new(
-                flag,
-                format!("{scheme}:// is not supported; use unix:///run/containerd/containerd.sock"),
-            ));
-        }
-        None => endpoint,
-    };
-    absolute(flag, Path::new(path))
-}
-
-fn cgroup_root(text: &str) -> Result<Box<str>, Error> {
-    let path = Path::new(text);
-    let climbs = path
-        .components()
-        .any(|part| part == std::path::Component::ParentDir);
-    if text.starts_with('/') && !climbs {
-        let trimmed = text.trim_end_matches('/');
-        return Ok(if trimmed.is_empty() {
-            "/".into()
-        } else {
-            trimmed.into()
-        });
-    }
-    Err(Error::new(
-        "--cgroup-root",
-        format!("{text:?} is not a cgroup path: it begins with '/' and has no '..'"),
-    ))
-}
-
-fn cluster_domain(text: &str) -> Result<Box<str>, Error> {
-    let domain = text.trim_matches('.');
-    if is_dns_subdomain(domain) {
-        return Ok(domain.into());
-    }
-    Err(Error::new(
-        "--cluster-domain",
-        format!("{text:?} is not a domain name, as cluster.local"),
-    ))
+    check::absolute(path).map_err(|problem| Error::new(flag, problem))
 }

@@ -29,7 +29,7 @@ pub struct KubeletConfig {
     pub runtime_socket: PathBuf,
     /// Absolute cgroup path that holds all Pods' cgroups; `/` for the hierarchy's root.
     pub cgroup_root: Box<str>,
-    /// How cgroups are made; `None`: ask the runtime.
+    /// How cgroups are made where the runtime does not say it.
     pub cgroup_driver: Option<CgroupDriver>,
     /// Cluster DNS servers.
     pub cluster_dns: Vec<IpAddr>,
@@ -39,6 +39,16 @@ pub struct KubeletConfig {
     pub resolv_conf: PathBuf,
     /// Most Pods.
     pub max_pods: u32,
+    /// The machine's name at the cloud provider, for `spec.providerID`; empty for none.
+    pub provider_id: Box<str>,
+    /// `registerNode`: whether we make our Node object; otherwise we wait for somebody else's.
+    pub register_node: bool,
+    /// `nodeStatusUpdateFrequency`: how often the Node is looked at.
+    pub status_update: Duration,
+    /// `nodeStatusReportFrequency`: how often an unchanged status is written.
+    pub status_report: Duration,
+    /// `nodeLeaseDurationSeconds`; the Lease is renewed four times as often.
+    pub lease_seconds: i32,
 }
 
 /// Settings of the node's side of the pod network.
@@ -102,6 +112,8 @@ pub struct ServerConfig {
     pub debugging_handlers: bool,
     /// `healthzBindAddress` and `healthzPort`; `None` when the port is 0.
     pub healthz: Option<SocketAddr>,
+    /// What `/configz` shows: the configuration in force, with upstream's field names.
+    pub configz: Arc<serde_json::Value>,
 }
 
 impl Default for ServerConfig {
@@ -121,6 +133,7 @@ impl Default for ServerConfig {
             idle_timeout: Duration::from_secs(4 * 3600),
             debugging_handlers: true,
             healthz: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 10248))),
+            configz: Arc::default(),
         }
     }
 }

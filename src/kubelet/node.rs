@@ -1,6 +1,6 @@
 //! Our Node object and its Lease: registered, kept true, and registered again when somebody deletes it.
 //!
-//! Two loops that never wait for each other: the Lease (every 10 s, with a time limit of its own), and the status
+//! Two loops that never wait for each other: the Lease (four times in its life, with a time limit of its own), and the status
 //! (looked at every 10 s and whenever the runtime's readiness changes; written when something changed, or every
 //! 5 minutes). `status` and `register` decide, purely.
 
@@ -27,10 +27,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Life of the Lease, seconds.
-pub const LEASE_SECONDS: i32 = 40;
-/// Pause between two renewals, and the time one may take.
-const LEASE_PERIOD: Duration = Duration::from_secs(10);
+/// A Lease is renewed this often in its life; a renewal may take as long as the pause between two.
+const RENEWALS: u32 = 4;
 /// How often the runtime is asked while the node is ready, and while it is not.
 const ASK_READY: Duration = Duration::from_secs(5);
 const ASK_NOT_READY: Duration = Duration::from_millis(500);
@@ -119,7 +117,7 @@ impl NodeAgent {
             .emit(&object, EventType::Normal, "Starting", "Starting kubelet.".into());
         let (tell, problem) = watch::channel(None);
         let (registered, on_registered) = watch::channel(false);
-        let lease = lease_loop(self.nodes.clone(), self.config.node.clone(), on_registered);
+        let lease = lease_loop(self.nodes.clone(), self.config.clone(), on_registered);
         let ask = ask_loop(self.runtime.clone(), tell);
         let status = keeper::Keeper::new(self, problem, registered).run();
         drain
@@ -136,17 +134,23 @@ fn disk(path: &Path) -> Disk {
 }
 
 /// Renews the Lease, forever, once the Node is ours. A renewal that hangs is given up so that the next is on time.
-async fn lease_loop(nodes: Arc<dyn Nodes>, node: Arc<str>, mut registered: watch::Receiver<bool>) {
+async fn lease_loop(
+    nodes: Arc<dyn Nodes>,
+    config: Arc<KubeletConfig>,
+    mut registered: watch::Receiver<bool>,
+) {
+    let (node, life) = (&config.node, config.lease_seconds);
+    let period = Duration::from_secs(u64::from(life.unsigned_abs())) / RENEWALS;
     if registered.wait_for(|registered| *registered).await.is_err() {
         return;
     }
-    let mut ticks = tokio::time::interval(LEASE_PERIOD);
+    let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut said = SayOnce::new(Duration::from_secs(60));
     loop {
         ticks.tick().await;
-        let renewal = nodes.renew_lease(&node, LEASE_SECONDS, Timestamp::now());
-        let problem = match tokio::time::timeout(LEASE_PERIOD, renewal).await {
+        let renewal = nodes.renew_lease(node, life, Timestamp::now());
+        let problem = match tokio::time::timeout(period, renewal).await {
             Ok(Ok(())) => {
                 if said.reset() {
                     tracing::info!(%node, "lease renewed again");
@@ -154,7 +158,7 @@ async fn lease_loop(nodes: Arc<dyn Nodes>, node: Arc<str>, mut registered: watch
                 continue;
             }
             Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {} s", LEASE_PERIOD.as_secs()),
+            Err(_) => format!("no answer within {period:?}"),
         };
         if said.say(&problem, Instant::now()).is_some() {
             tracing::warn!(%node, %problem, "lease not renewed");

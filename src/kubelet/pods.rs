@@ -67,15 +67,17 @@ async fn ask_runtime(deps: &KubeletDeps) -> (Box<str>, bool) {
             }
         }
     };
-    let systemd = match deps.config.cgroup_driver {
-        Some(driver) => driver == CgroupDriver::Systemd,
-        // containerd before 2.0 does not say; its default is cgroupfs, as kubelet's.
-        None => deps.runtime.runtime_config().await.is_ok_and(|config| {
-            config
-                .linux
-                .is_some_and(|linux| linux.cgroup_driver() == v1::CgroupDriver::Systemd)
-        }),
-    };
+    // The runtime knows best; containerd before 2.0 does not say it.
+    let told = deps
+        .runtime
+        .runtime_config()
+        .await
+        .ok()
+        .and_then(|config| config.linux);
+    let systemd = told.map_or(
+        deps.config.cgroup_driver == Some(CgroupDriver::Systemd),
+        |linux| linux.cgroup_driver() == v1::CgroupDriver::Systemd,
+    );
     tracing::info!(runtime = %name, systemd, "container runtime answers");
     (name, systemd)
 }

@@ -12,11 +12,6 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// Pause between two looks at the Node.
-const STATUS_PERIOD: Duration = Duration::from_secs(10);
-/// An unchanged status is written this often.
-const REPORT_PERIOD: Duration = Duration::from_secs(300);
-
 /// The status loop's state.
 pub(super) struct Keeper {
     agent: NodeAgent,
@@ -70,7 +65,7 @@ impl Keeper {
                     if self.said.reset() {
                         tracing::info!(node = %self.agent.config.node, "the API server accepts our node again");
                     }
-                    STATUS_PERIOD
+                    self.agent.config.status_update
                 }
                 Err(problem) => {
                     if self.said.say(&problem, Instant::now()).is_some() {
@@ -162,13 +157,20 @@ impl Keeper {
 
     async fn create(&mut self) -> Result<(), String> {
         let agent = &self.agent;
-        let node = register::node(
+        if !agent.config.register_node {
+            return Err(
+                "our Node does not exist, and registerNode is false: waiting until somebody makes it"
+                    .to_owned(),
+            );
+        }
+        let mut node = register::node(
             &agent.facts,
             &self.labels,
             &agent.config.taints,
             &self.conditions,
             Timestamp::now(),
         );
+        register::set_provider_id(&mut node, &agent.config.provider_id);
         match agent.nodes.create(&node).await {
             Ok(_) => {
                 tracing::info!(node = %agent.config.node, "node registered");
@@ -222,7 +224,7 @@ impl Keeper {
     /// The status differs from what was written, or it was written long ago. Free disk space is not part of it.
     fn due(&self) -> bool {
         self.reported.as_ref().is_none_or(|(when, facts, conditions)| {
-            when.elapsed() >= REPORT_PERIOD
+            when.elapsed() >= self.agent.config.status_report
                 || *conditions != self.conditions
                 || !same(facts, &self.agent.facts)
         })

@@ -88,6 +88,13 @@ pub fn node(
     })
 }
 
+/// Says in a Node for a create what the machine is called at the cloud provider, if it is known.
+pub fn set_provider_id(node: &mut Value, id: &str) {
+    if !id.is_empty() {
+        node["spec"]["providerID"] = id.into();
+    }
+}
+
 /// Decides about a Node that has our name.
 pub fn existing(node: &Value, facts: &Facts, labels: &Labels) -> Existing {
     let info = &node["status"]["nodeInfo"];

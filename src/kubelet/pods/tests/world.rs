@@ -168,6 +168,11 @@ impl World {
             cluster_domain: "cluster.local".into(),
             resolv_conf: "/etc/resolv.conf".into(),
             max_pods: 110,
+            provider_id: "".into(),
+            register_node: true,
+            status_update: Duration::from_secs(10),
+            status_report: Duration::from_secs(300),
+            lease_seconds: 40,
         }
     }
 

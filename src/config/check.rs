@@ -1,0 +1,283 @@
+//! PURE. Whether a value is what its field holds, and flags' texts as such values.
+
+use super::fields::{Effect, Field, Kind, is_gate};
+use super::names::{is_dns_subdomain, taint, taint_of};
+use super::values::{boolean, duration, duration_nanos, quantity};
+use serde_json::{Map, Value, json};
+use std::net::IpAddr;
+use std::path::{Component, Path, PathBuf};
+
+/// TLS cipher suites Go knows, which is what a configuration may name.
+const CIPHER_SUITES: &[&str] = &[
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
+    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
+    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA",
+    "TLS_RSA_WITH_AES_128_CBC_SHA256",
+    "TLS_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_RSA_WITH_AES_256_CBC_SHA",
+    "TLS_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_RSA_WITH_RC4_128_SHA",
+];
+
+/// What is wrong with a value of a field, if something is.
+pub(super) fn check(field: &Field, value: &Value) -> Result<(), String> {
+    if value.is_null() || (!field.zero_counts && is_zero(value)) {
+        return kind_fits(field.kind, value);
+    }
+    kind(field.kind, value)?;
+    match field.effect {
+        Effect::Must(only, why) if *value != json_of(only) => Err(format!("{value}: {why}")),
+        _ => Ok(()),
+    }
+}
+
+/// A zero of the wrong type is wrong as well.
+fn kind_fits(kind: Kind, value: &Value) -> Result<(), String> {
+    let fits = match kind {
+        _ if value.is_null() => true,
+        Kind::Bool | Kind::Any => true,
+        Kind::Int(..) | Kind::Number => value.is_number(),
+        Kind::Ips | Kind::Texts | Kind::Suites | Kind::Taints => value.is_array(),
+        Kind::Gates => value.is_object(),
+        Kind::Quantity => value.is_string() || value.is_number(),
+        Kind::Duration => {
+            return if *value == json!("") {
+                Err(not(value, "a duration, as 1m30s"))
+            } else {
+                of_text(value).map(drop)
+            };
+        }
+        _ => value.is_string(),
+    };
+    if fits {
+        Ok(())
+    } else {
+        Err(not(value, "what belongs here"))
+    }
+}
+
+/// What Go takes for a value that was not given.
+pub(super) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(_) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty() || text == "0" || duration_nanos(text) == Some(0),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.values().all(is_zero),
+    }
+}
+
+/// JSON of our own tables.
+pub(super) fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+fn not(value: &Value, what: &str) -> String {
+    format!("{value} is not {what}")
+}
+
+fn of_text(value: &Value) -> Result<&str, String> {
+    value.as_str().ok_or_else(|| not(value, "text"))
+}
+
+fn kind(kind: Kind, value: &Value) -> Result<(), String> {
+    match kind {
+        Kind::Any => Ok(()),
+        Kind::Bool if value.is_boolean() => Ok(()),
+        Kind::Bool => Err(not(value, "true or false")),
+        Kind::Number if value.is_number() => Ok(()),
+        Kind::Number => Err(not(value, "a number")),
+        Kind::Int(least, most) => match value.as_i64() {
+            Some(number) if (least..=most).contains(&number) => Ok(()),
+            Some(number) => Err(format!("{number} is not between {least} and {most}")),
+            None => Err(not(value, "a whole number")),
+        },
+        Kind::Quantity if value.as_i64().is_some_and(|number| number >= 0) => Ok(()),
+        Kind::Texts => each_text(value, |_| Ok(())),
+        Kind::Ips => each_text(value, |text| ip(text).map(drop)),
+        Kind::Suites => each_text(value, suite),
+        Kind::Gates => gates(value),
+        Kind::Taints => taints(value),
+        _ => {
+            let text = of_text(value)?;
+            text_kind(kind, text)
+        }
+    }
+}
+
+fn text_kind(kind: Kind, text: &str) -> Result<(), String> {
+    match kind {
+        Kind::Duration if duration(text).is_some() => Ok(()),
+        Kind::Duration if duration_nanos(text).is_some() => Err(format!("{text:?} is less than nothing")),
+        Kind::Duration => Err(format!("{text:?} is not a duration, as 1m30s")),
+        Kind::Quantity if quantity(text).is_some() => Ok(()),
+        Kind::Quantity => Err(format!("{text:?} is not a quantity, as 10Mi")),
+        Kind::OneOf(words) if words.contains(&text) => Ok(()),
+        Kind::OneOf(words) => Err(format!("{text:?} is not one of {}", words.join(", "))),
+        Kind::Ip => ip(text).map(drop),
+        Kind::Path => absolute(Path::new(text)).map(drop),
+        Kind::PathOrNone if text.is_empty() => Ok(()),
+        Kind::PathOrNone => absolute(Path::new(text)).map(drop),
+        Kind::Socket => socket(text).map(drop),
+        Kind::Cgroup => cgroup(text).map(drop),
+        Kind::Domain => domain(text).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn each_text(value: &Value, good: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+    let items = value.as_array().ok_or_else(|| not(value, "a list"))?;
+    items.iter().try_for_each(|item| good(of_text(item)?))
+}
+
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an IP address"))
+}
+
+fn suite(text: &str) -> Result<(), String> {
+    if CIPHER_SUITES.contains(&text) {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} is not a TLS cipher suite, as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
+    ))
+}
+
+fn gates(value: &Value) -> Result<(), String> {
+    let gates = value
+        .as_object()
+        .ok_or_else(|| not(value, "a map of feature gates"))?;
+    for (name, on) in gates {
+        if !is_gate(name) {
+            return Err(format!("unrecognized feature gate: {name}"));
+        }
+        if !on.is_boolean() {
+            return Err(format!("{name}: {}", not(on, "true or false")));
+        }
+    }
+    Ok(())
+}
+
+fn taints(value: &Value) -> Result<(), String> {
+    let taints = value.as_array().ok_or_else(|| not(value, "a list of taints"))?;
+    for taint in taints {
+        let fields = taint.as_object().ok_or_else(|| not(taint, "a taint"))?;
+        for (name, value) in fields {
+            match (&**name, value) {
+                ("key" | "value" | "effect", Value::String(_)) | ("timeAdded", Value::Null) => {}
+                ("key" | "value" | "effect", _) => return Err(format!("{name}: {}", not(value, "text"))),
+                ("timeAdded", _) => return Err("timeAdded is not a node's to say".to_owned()),
+                _ => return Err(format!("{name:?} is not a field of a taint")),
+            }
+        }
+        let text = |name| fields.get(name).and_then(Value::as_str).unwrap_or_default();
+        taint_of(text("key"), text("value"), text("effect"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, String> {
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    Err(format!("{} is not an absolute path", path.display()))
+}
+
+/// The path of a runtime's socket.
+pub(super) fn socket(endpoint: &str) -> Result<PathBuf, String> {
+    let path = match endpoint.split_once("://") {
+        Some(("unix", path)) => path,
+        Some((scheme, _)) => {
+            return Err(format!(
+                "{scheme}:// is not supported; use unix:///run/containerd/containerd.sock"
+            ));
+        }
+        None => endpoint,
+    };
+    absolute(Path::new(path))
+}
+
+/// A cgroup path without slashes at its end.
+pub(super) fn cgroup(text: &str) -> Result<Box<str>, String> {
+    let climbs = Path::new(text)
+        .components()
+        .any(|part| part == Component::ParentDir);
+    if text.starts_with('/') && !climbs {
+        let trimmed = text.trim_end_matches('/');
+        return Ok(if trimmed.is_empty() {
+            "/".into()
+        } else {
+            trimmed.into()
+        });
+    }
+    Err(format!(
+        "{text:?} is not a cgroup path: it begins with '/' and has no '..'"
+    ))
+}
+
+/// A domain without dots at its ends.
+pub(super) fn domain(text: &str) -> Result<Box<str>, String> {
+    let domain = text.trim_matches('.');
+    if is_dns_subdomain(domain) {
+        return Ok(domain.into());
+    }
+    Err(format!("{text:?} is not a domain name, as cluster.local"))
+}
+
+/// What was typed for a flag, as the value its field would have in a file.
+pub(super) fn of_flag(field: &Field, typed: &[String]) -> Result<Value, String> {
+    let last = typed.last().map(String::as_str).unwrap_or_default();
+    let pieces = || {
+        typed
+            .iter()
+            .flat_map(|text| text.split(','))
+            .map(str::trim)
+            .filter(|piece| !piece.is_empty())
+    };
+    Ok(match field.kind {
+        Kind::Bool => boolean(last)
+            .ok_or_else(|| format!("{last:?} is not true or false"))?
+            .into(),
+        Kind::Int(..) => last
+            .parse::<i64>()
+            .map_err(|_| format!("{last:?} is not a whole number"))?
+            .into(),
+        Kind::Ips | Kind::Texts | Kind::Suites => pieces().collect(),
+        Kind::Taints => {
+            let taints = pieces().map(|text| taint(text).map(|taint| json!(taint)));
+            taints.collect::<Result<_, _>>()?
+        }
+        Kind::Gates => {
+            let mut gates = Map::new();
+            for piece in pieces() {
+                let (name, on) = piece
+                    .split_once('=')
+                    .ok_or_else(|| format!("{piece:?} is not GATE=true or GATE=false"))?;
+                let on = boolean(on).ok_or_else(|| format!("{name}: {on:?} is not true or false"))?;
+                gates.insert(name.to_owned(), on.into());
+            }
+            gates.into()
+        }
+        _ => last.into(),
+    })
+}

@@ -1,0 +1,361 @@
+//! PURE. Every field of `KubeletConfiguration` v1beta1 in 1.36: its path, what it holds, its flag, and what we do with it.
+
+use super::gates::GATES;
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// true or false.
+    Bool,
+    /// A whole number within bounds.
+    Int(i64, i64),
+    /// A number that need not be whole.
+    Number,
+    /// Text.
+    Text,
+    /// An absolute path.
+    Path,
+    /// An absolute path, or the empty text for none.
+    PathOrNone,
+    /// The socket of a runtime.
+    Socket,
+    /// The path of a cgroup.
+    Cgroup,
+    /// A DNS domain.
+    Domain,
+    /// Go's duration.
+    Duration,
+    /// A quantity.
+    Quantity,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// An IP address.
+    Ip,
+    /// IP addresses.
+    Ips,
+    /// Several texts.
+    Texts,
+    /// TLS cipher suites.
+    Suites,
+    /// Feature gates by name.
+    Gates,
+    /// Taints.
+    Taints,
+    /// An object or a list nobody reads.
+    Any,
+}
+
+/// What we do with a field. Values are JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// We follow it; this when it is not given.
+    Acts(&'static str),
+    /// We always behave as with this value; another one is named in the warning.
+    Stays(&'static str),
+    /// We always behave as with this value; another one is refused, for this reason.
+    Must(&'static str, &'static str),
+    /// It has no effect; a value that asks for something is named in the warning.
+    Nothing,
+}
+
+/// One field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    /// Names from the top, with dots.
+    pub(super) path: &'static str,
+    /// Its flag without dashes; empty when it has none.
+    pub(super) flag: &'static str,
+    /// What it holds.
+    pub(super) kind: Kind,
+    /// What we do with it.
+    pub(super) effect: Effect,
+    /// Help for its flag; the flags of fields without are accepted but not listed.
+    pub(super) help: &'static str,
+    /// Zero is a value of its own; otherwise it stands for the default, as in Go.
+    pub(super) zero_counts: bool,
+}
+
+impl Kind {
+    /// What the help calls a value.
+    pub(super) const fn value_name(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::Int(..) | Self::Number => "NUMBER",
+            Self::Path | Self::PathOrNone => "FILE",
+            Self::Socket => "SOCKET",
+            Self::Cgroup => "CGROUP",
+            Self::Domain => "DOMAIN",
+            Self::Duration => "DURATION",
+            Self::Quantity => "QUANTITY",
+            Self::Ip | Self::Ips => "IP",
+            Self::Suites => "SUITES",
+            Self::Taints => "KEY=VALUE:EFFECT",
+            Self::Text | Self::OneOf(_) | Self::Texts | Self::Gates | Self::Any => "TEXT",
+        }
+    }
+}
+
+impl Field {
+    const fn acts(
+        path: &'static str,
+        kind: Kind,
+        default: &'static str,
+        flag: &'static str,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            path,
+            flag,
+            kind,
+            effect: Effect::Acts(default),
+            help,
+            zero_counts: matches!(kind, Kind::Bool),
+        }
+    }
+    const fn zero(self) -> Self {
+        Self {
+            zero_counts: true,
+            ..self
+        }
+    }
+    const fn stays(path: &'static str, kind: Kind, value: &'static str, flag: &'static str) -> Self {
+        Self {
+            path,
+            flag,
+            kind,
+            effect: Effect::Stays(value),
+            help: "",
+            zero_counts: true,
+        }
+    }
+    const fn must(
+        path: &'static str,
+        kind: Kind,
+        value: &'static str,
+        flag: &'static str,
+        why: &'static str,
+    ) -> Self {
+        Self {
+            path,
+            flag,
+            kind,
+            effect: Effect::Must(value, why),
+            help: "",
+            zero_counts: true,
+        }
+    }
+    const fn nothing(path: &'static str, kind: Kind, flag: &'static str) -> Self {
+        Self {
+            path,
+            flag,
+            kind,
+            effect: Effect::Nothing,
+            help: "",
+            zero_counts: false,
+        }
+    }
+}
+
+/// Words that are feature gates.
+pub(super) fn is_gate(name: &str) -> bool {
+    GATES.binary_search(&name).is_ok()
+}
+
+const I32: Kind = Kind::Int(i32::MIN as i64, i32::MAX as i64);
+const COUNT: Kind = Kind::Int(0, i32::MAX as i64);
+const I64: Kind = Kind::Int(i64::MIN, i64::MAX);
+const PERCENT: Kind = Kind::Int(0, 100);
+const PORT: Kind = Kind::Int(1, 65535);
+const PORT_OR_NONE: Kind = Kind::Int(0, 65535);
+const TLS_VERSIONS: Kind = Kind::OneOf(&["VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]);
+
+use Kind::{
+    Any, Bool, Cgroup, Domain, Duration, Gates, Ip, Ips, Number, OneOf, Path, PathOrNone, Quantity, Socket,
+    Suites, Taints, Text, Texts,
+};
+
+/// All fields; those that act first.
+#[rustfmt::skip]
+pub(super) const FIELDS: &[Field] = &[
+    // The node's API.
+    Field::acts("address", Ip, r#""0.0.0.0""#, "address", "Address the node's HTTPS API is served on"),
+    Field::acts("port", PORT, "10250", "port", "Port the node's HTTPS API is served on"),
+    Field::acts("tlsCertFile", Path, r#""""#, "tls-cert-file", "Serving certificate of your own; else one is made or asked for"),
+    Field::acts("tlsPrivateKeyFile", Path, r#""""#, "tls-private-key-file", "Key of --tls-cert-file"),
+    Field::acts("tlsCipherSuites", Suites, "[]", "tls-cipher-suites", "TLS 1.2 cipher suites in Go's names; the library's choice when not given"),
+    Field::acts("tlsMinVersion", TLS_VERSIONS, r#""VersionTLS12""#, "tls-min-version", "Oldest TLS version: VersionTLS12 or VersionTLS13"),
+    Field::acts("serverTLSBootstrap", Bool, "false", "rotate-server-certificates", "Ask the cluster for the serving certificate, and renew it"),
+    Field::acts("rotateCertificates", Bool, "true", "rotate-certificates", "Renew the client certificate before it expires"),
+    Field::acts("authentication.x509.clientCAFile", Path, r#""/etc/kubernetes/pki/ca.crt""#, "client-ca-file", "CA of client certificates that may call the node's API"),
+    Field::acts("authentication.webhook.enabled", Bool, "true", "authentication-token-webhook", "Ask the API server about bearer tokens"),
+    Field::acts("authentication.webhook.cacheTTL", Duration, r#""2m0s""#, "authentication-token-webhook-cache-ttl", "How long its answers are kept"),
+    Field::acts("authentication.anonymous.enabled", Bool, "false", "anonymous-auth", "Let requests without credentials be system:anonymous"),
+    Field::acts("authorization.mode", OneOf(&["Webhook", "AlwaysAllow"]), r#""Webhook""#, "authorization-mode", "Who may call: Webhook asks the API server, AlwaysAllow lets everybody"),
+    Field::acts("authorization.webhook.cacheAuthorizedTTL", Duration, r#""5m0s""#, "authorization-webhook-cache-authorized-ttl", "How long a yes is kept"),
+    Field::acts("authorization.webhook.cacheUnauthorizedTTL", Duration, r#""30s""#, "authorization-webhook-cache-unauthorized-ttl", "How long a no is kept"),
+    Field::acts("enableDebuggingHandlers", Bool, "true", "enable-debugging-handlers", "Serve logs, exec, attach, port-forward, run"),
+    Field::acts("streamingConnectionIdleTimeout", Duration, r#""4h0m0s""#, "streaming-connection-idle-timeout", "How long an exec, attach or port-forward may be idle"),
+    Field::acts("healthzPort", PORT_OR_NONE, "10248", "healthz-port", "Port of /healthz without TLS; 0 for none").zero(),
+    Field::acts("healthzBindAddress", Ip, r#""127.0.0.1""#, "healthz-bind-address", "Address of /healthz without TLS"),
+    // Pods.
+    Field::acts("clusterDomain", Domain, r#""cluster.local""#, "cluster-domain", "Domain of the cluster's names"),
+    Field::acts("clusterDNS", Ips, "[]", "cluster-dns", "Addresses of the cluster's DNS service"),
+    Field::acts("resolvConf", PathOrNone, r#""/etc/resolv.conf""#, "resolv-conf", "The node's own DNS configuration, for Pods that use it").zero(),
+    Field::acts("maxPods", Kind::Int(1, i32::MAX as i64), "110", "max-pods", "Most Pods this node runs"),
+    Field::acts("podLogsDir", Path, r#""/var/log/pods""#, "pod-logs-dir", "Where containers' logs are"),
+    Field::acts("containerRuntimeEndpoint", Socket, r#""unix:///run/containerd/containerd.sock""#, "container-runtime-endpoint", "Socket of the container runtime"),
+    Field::acts("cgroupRoot", Cgroup, r#""/""#, "cgroup-root", "Cgroup that holds all Pods' cgroups"),
+    Field::acts("cgroupDriver", OneOf(&["cgroupfs", "systemd"]), r#""cgroupfs""#, "cgroup-driver", "How cgroups are made when the runtime does not say: cgroupfs or systemd"),
+    // The Node object.
+    Field::acts("registerNode", Bool, "true", "register-node", "Make our Node object when there is none"),
+    Field::acts("registerWithTaints", Taints, "[]", "register-with-taints", "Taints this node registers with, as KEY=VALUE:EFFECT"),
+    Field::acts("providerID", Text, r#""""#, "provider-id", "What the machine is called at the cloud provider"),
+    Field::acts("nodeStatusUpdateFrequency", Duration, r#""10s""#, "node-status-update-frequency", "How often the node looks at itself"),
+    Field::acts("nodeStatusReportFrequency", Duration, r#""5m0s""#, "", ""),
+    Field::acts("nodeLeaseDurationSeconds", Kind::Int(1, i32::MAX as i64), "40", "", ""),
+    Field::acts("logging.verbosity", COUNT, "0", "v", "klog's verbosity: from 4 on as --log-level debug, from 6 on as trace"),
+    // What we always do.
+    Field::must("readOnlyPort", PORT_OR_NONE, "0", "read-only-port", "there is no port without authentication; use 0"),
+    Field::must("enableServer", Bool, "true", "enable-server", "the node's API is always served"),
+    Field::must("runOnce", Bool, "false", "runonce", "kubelet has dropped it as well"),
+    Field::stays("cgroupsPerQOS", Bool, "true", "cgroups-per-qos"),
+    Field::stays("failSwapOn", Bool, "false", "fail-swap-on"),
+    Field::stays("failCgroupV1", Bool, "false", "fail-cgroupv1"),
+    Field::stays("cpuCFSQuota", Bool, "true", "cpu-cfs-quota"),
+    Field::stays("enableControllerAttachDetach", Bool, "true", "enable-controller-attach-detach"),
+    Field::stays("makeIPTablesUtilChains", Bool, "true", "make-iptables-util-chains"),
+    Field::stays("protectKernelDefaults", Bool, "false", "protect-kernel-defaults"),
+    Field::stays("seccompDefault", Bool, "false", "seccomp-default"),
+    Field::stays("enableContentionProfiling", Bool, "false", "contention-profiling"),
+    Field::stays("enableSystemLogQuery", Bool, "false", ""),
+    Field::stays("kernelMemcgNotification", Bool, "false", "kernel-memcg-notification"),
+    Field::stays("mergeDefaultEvictionSettings", Bool, "false", ""),
+    Field::stays("configMapAndSecretChangeDetectionStrategy", OneOf(&["Get", "Cache", "Watch"]), r#""Watch""#, ""),
+    Field::stays("cpuManagerPolicy", OneOf(&["none", "static"]), r#""none""#, "cpu-manager-policy"),
+    Field::stays("memoryManagerPolicy", OneOf(&["None", "Static"]), r#""None""#, "memory-manager-policy"),
+    Field::stays("topologyManagerPolicy", OneOf(&["none", "best-effort", "restricted", "single-numa-node"]), r#""none""#, "topology-manager-policy"),
+    Field::stays("topologyManagerScope", OneOf(&["container", "pod"]), r#""container""#, "topology-manager-scope"),
+    Field::stays("memoryReservationPolicy", OneOf(&["None", "TieredReservation"]), r#""None""#, ""),
+    // What has no effect yet.
+    Field::nothing("staticPodPath", Text, "pod-manifest-path"),
+    Field::nothing("staticPodURL", Text, "manifest-url"),
+    Field::nothing("staticPodURLHeader", Any, "manifest-url-header"),
+    Field::nothing("syncFrequency", Duration, "sync-frequency"),
+    Field::nothing("fileCheckFrequency", Duration, "file-check-frequency"),
+    Field::nothing("httpCheckFrequency", Duration, "http-check-frequency"),
+    Field::nothing("tlsCurvePreferences", Any, ""),
+    Field::nothing("registryPullQPS", COUNT, "registry-qps"),
+    Field::nothing("registryBurst", COUNT, "registry-burst"),
+    Field::nothing("imagePullCredentialsVerificationPolicy", OneOf(&["NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"]), ""),
+    Field::nothing("preloadedImagesVerificationAllowlist", Texts, ""),
+    Field::nothing("eventRecordQPS", COUNT, "event-qps"),
+    Field::nothing("eventBurst", COUNT, "event-burst"),
+    Field::nothing("oomScoreAdj", Kind::Int(-1000, 1000), "oom-score-adj"),
+    Field::nothing("imageMinimumGCAge", Duration, "minimum-image-ttl-duration"),
+    Field::nothing("imageMaximumGCAge", Duration, ""),
+    Field::nothing("imageGCHighThresholdPercent", PERCENT, "image-gc-high-threshold"),
+    Field::nothing("imageGCLowThresholdPercent", PERCENT, "image-gc-low-threshold"),
+    Field::nothing("volumeStatsAggPeriod", Duration, "volume-stats-agg-period"),
+    Field::nothing("kubeletCgroups", Text, "kubelet-cgroups"),
+    Field::nothing("systemCgroups", Text, "system-cgroups"),
+    Field::nothing("singleProcessOOMKill", Bool, ""),
+    Field::nothing("cpuManagerPolicyOptions", Any, "cpu-manager-policy-options"),
+    Field::nothing("cpuManagerReconcilePeriod", Duration, "cpu-manager-reconcile-period"),
+    Field::nothing("topologyManagerPolicyOptions", Any, "topology-manager-policy-options"),
+    Field::nothing("qosReserved", Any, "qos-reserved"),
+    Field::nothing("runtimeRequestTimeout", Duration, "runtime-request-timeout"),
+    Field::nothing("hairpinMode", OneOf(&["promiscuous-bridge", "hairpin-veth", "none"]), "hairpin-mode"),
+    Field::nothing("podCIDR", Text, "pod-cidr"),
+    Field::nothing("podPidsLimit", I64, "pod-max-pids"),
+    Field::nothing("cpuCFSQuotaPeriod", Duration, "cpu-cfs-quota-period"),
+    Field::nothing("nodeStatusMaxImages", Kind::Int(-1, i32::MAX as i64), "node-status-max-images"),
+    Field::nothing("maxOpenFiles", Kind::Int(0, i64::MAX), "max-open-files"),
+    Field::nothing("contentType", Text, "kube-api-content-type"),
+    Field::nothing("kubeAPIQPS", COUNT, "kube-api-qps"),
+    Field::nothing("kubeAPIBurst", COUNT, "kube-api-burst"),
+    Field::nothing("serializeImagePulls", Bool, "serialize-image-pulls"),
+    Field::nothing("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), ""),
+    Field::nothing("evictionHard", Any, "eviction-hard"),
+    Field::nothing("evictionSoft", Any, "eviction-soft"),
+    Field::nothing("evictionSoftGracePeriod", Any, "eviction-soft-grace-period"),
+    Field::nothing("evictionPressureTransitionPeriod", Duration, "eviction-pressure-transition-period"),
+    Field::nothing("evictionMaxPodGracePeriod", I32, "eviction-max-pod-grace-period"),
+    Field::nothing("evictionMinimumReclaim", Any, "eviction-minimum-reclaim"),
+    Field::nothing("podsPerCore", COUNT, "pods-per-core"),
+    Field::nothing("iptablesMasqueradeBit", Kind::Int(0, 31), ""),
+    Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
+    Field::nothing("featureGates", Gates, "feature-gates"),
+    Field::nothing("memorySwap.swapBehavior", OneOf(&["NoSwap", "LimitedSwap"]), ""),
+    Field::nothing("containerLogMaxSize", Quantity, "container-log-max-size"),
+    Field::nothing("containerLogMaxFiles", Kind::Int(2, i32::MAX as i64), "container-log-max-files"),
+    Field::nothing("containerLogMaxWorkers", Kind::Int(1, i32::MAX as i64), ""),
+    Field::nothing("containerLogMonitorInterval", Duration, ""),
+    Field::nothing("systemReserved", Any, "system-reserved"),
+    Field::nothing("kubeReserved", Any, "kube-reserved"),
+    Field::nothing("reservedSystemCPUs", Text, "reserved-cpus"),
+    Field::nothing("showHiddenMetricsForVersion", Text, ""),
+    Field::nothing("systemReservedCgroup", Text, "system-reserved-cgroup"),
+    Field::nothing("kubeReservedCgroup", Text, "kube-reserved-cgroup"),
+    Field::nothing("enforceNodeAllocatable", Texts, "enforce-node-allocatable"),
+    Field::nothing("allowedUnsafeSysctls", Texts, "allowed-unsafe-sysctls"),
+    Field::nothing("volumePluginDir", Text, "volume-plugin-dir"),
+    Field::nothing("logging.format", Text, "logging-format"),
+    Field::nothing("logging.flushFrequency", Any, "log-flush-frequency"),
+    Field::nothing("logging.vmodule", Any, "vmodule"),
+    Field::nothing("logging.options.text.splitStream", Bool, "log-text-split-stream"),
+    Field::nothing("logging.options.text.infoBufferSize", Quantity, "log-text-info-buffer-size"),
+    Field::nothing("logging.options.json.splitStream", Bool, "log-json-split-stream"),
+    Field::nothing("logging.options.json.infoBufferSize", Quantity, "log-json-info-buffer-size"),
+    Field::nothing("enableSystemLogHandler", Bool, ""),
+    Field::nothing("shutdownGracePeriod", Duration, ""),
+    Field::nothing("shutdownGracePeriodCriticalPods", Duration, ""),
+    Field::nothing("shutdownGracePeriodByPodPriority", Any, ""),
+    Field::nothing("crashLoopBackOff.maxContainerRestartPeriod", Duration, ""),
+    Field::nothing("reservedMemory", Any, "reserved-memory"),
+    Field::nothing("enableProfilingHandler", Bool, ""),
+    Field::nothing("enableDebugFlagsHandler", Bool, ""),
+    Field::nothing("memoryThrottlingFactor", Number, ""),
+    Field::nothing("tracing.endpoint", Text, ""),
+    Field::nothing("tracing.samplingRatePerMillion", COUNT, ""),
+    Field::nothing("localStorageCapacityIsolation", Bool, "local-storage-capacity-isolation"),
+    Field::nothing("imageServiceEndpoint", Text, "image-service-endpoint"),
+    Field::nothing("userNamespaces.idsPerPod", I64, ""),
+];
+
+/// Flags of kubelet that belong to no field and have no effect here; `true` for those that need no value.
+pub(super) const OTHER_FLAGS: &[(&str, bool)] = &[
+    ("runtime-cgroups", false),
+    ("lock-file", false),
+    ("exit-on-lock-contention", true),
+    ("minimum-container-ttl-duration", false),
+    ("maximum-dead-containers-per-container", false),
+    ("maximum-dead-containers", false),
+    ("experimental-mounter-path", false),
+    ("experimental-allocatable-ignore-eviction", true),
+    ("image-credential-provider-config", false),
+    ("image-credential-provider-bin-dir", false),
+    // Gone since 1.35, but still in files that older kubeadms have written.
+    ("pod-infra-container-image", false),
+    ("container-runtime", false),
+    ("network-plugin", false),
+    // The libraries' own.
+    ("application-metrics-count-limit", false),
+    ("boot-id-file", false),
+    ("container-hints", false),
+    ("containerd", false),
+    ("containerd-namespace", false),
+    ("enable-load-reader", true),
+    ("event-storage-age-limit", false),
+    ("event-storage-event-limit", false),
+    ("global-housekeeping-interval", false),
+    ("housekeeping-interval", false),
+    ("log-cadvisor-usage", true),
+    ("machine-id-file", false),
+    ("storage-driver-buffer-duration", false),
+    ("storage-driver-db", false),
+    ("storage-driver-host", false),
+    ("storage-driver-password", false),
+    ("storage-driver-secure", true),
+    ("storage-driver-table", false),
+    ("storage-driver-user", false),
+];
