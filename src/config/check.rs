@@ -40,8 +40,11 @@ const CIPHER_SUITES: &[&str] = &[
 
 /// What is wrong with a value of a field, if something is.
 pub(super) fn check(field: &Field, value: &Value) -> Result<(), String> {
-    if value.is_null() || (!field.zero_counts && is_zero(value)) {
-        return kind_fits(field.kind, value);
+    if value.is_null() {
+        return Ok(());
+    }
+    if !field.zero_counts && is_zero(field.kind, value) {
+        return zero(field.kind, value);
     }
     kind(field.kind, value)?;
     match field.effect {
@@ -50,40 +53,34 @@ pub(super) fn check(field: &Field, value: &Value) -> Result<(), String> {
     }
 }
 
-/// A zero of the wrong type is wrong as well.
-fn kind_fits(kind: Kind, value: &Value) -> Result<(), String> {
-    let fits = match kind {
-        _ if value.is_null() => true,
-        Kind::Bool | Kind::Any => true,
-        Kind::Int(..) | Kind::Number => value.is_number(),
-        Kind::Ips | Kind::Texts | Kind::Suites | Kind::Taints => value.is_array(),
-        Kind::Gates => value.is_object(),
-        Kind::Quantity => value.is_string() || value.is_number(),
-        Kind::Duration => {
-            return if *value == json!("") {
-                Err(not(value, "a duration, as 1m30s"))
-            } else {
-                of_text(value).map(drop)
-            };
-        }
-        _ => value.is_string(),
-    };
-    if fits {
-        Ok(())
-    } else {
-        Err(not(value, "what belongs here"))
+/// A zero stands for the default, whatever the bounds are; only its type must be right.
+fn zero(of: Kind, value: &Value) -> Result<(), String> {
+    match of {
+        Kind::Int(..) => kind(Kind::Int(0, 0), value),
+        Kind::OneOf(_)
+        | Kind::Ip
+        | Kind::Path
+        | Kind::Socket
+        | Kind::Cgroup
+        | Kind::Domain
+        | Kind::Quantity => kind(Kind::Text, value),
+        _ => kind(of, value),
     }
 }
 
 /// What Go takes for a value that was not given.
-pub(super) fn is_zero(value: &Value) -> bool {
+pub(super) fn is_zero(kind: Kind, value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(_) => false,
         Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty() || text == "0" || duration_nanos(text) == Some(0),
+        Value::String(text) => match kind {
+            Kind::Duration => duration_nanos(text) == Some(0),
+            Kind::Quantity => text.is_empty() || quantity(text) == Some(0),
+            _ => text.is_empty(),
+        },
         Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.values().all(is_zero),
+        Value::Object(map) => map.values().all(|value| is_zero(kind, value)),
     }
 }
 

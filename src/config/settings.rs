@@ -29,7 +29,9 @@ impl Settings {
             .map(|field| field.path.to_owned())
             .collect();
         for field in FIELDS {
-            if !field.zero_counts && document::at(&given, field.path).is_some_and(is_zero) {
+            if !field.zero_counts
+                && document::at(&given, field.path).is_some_and(|value| is_zero(field.kind, value))
+            {
                 document::set(&mut given, field.path, Value::Null);
             }
             let Some(typed) = flags.kubelet.typed(field.flag) else {
@@ -38,8 +40,8 @@ impl Settings {
             let value = of_flag(field, typed)
                 .and_then(|value| check_flag(field, &value).map(|()| value))
                 .map_err(|problem| Error::new(format!("--{}", field.flag), problem))?;
+            without_effect.retain(|name| name != field.path);
             if asks_in_vain(field, &value) {
-                without_effect.retain(|name| name != field.path);
                 without_effect.push(format!("--{}", field.flag));
             }
             document::set(&mut given, field.path, value);
@@ -55,7 +57,7 @@ impl Settings {
             let Some(value) = document::at(&given, field.path).filter(|value| !value.is_null()) else {
                 continue;
             };
-            if matches!(field.effect, Effect::Acts(_)) && (field.zero_counts || !is_zero(value)) {
+            if matches!(field.effect, Effect::Acts(_)) && (field.zero_counts || !is_zero(field.kind, value)) {
                 document::set(&mut values, field.path, value.clone());
             }
         }
@@ -182,6 +184,9 @@ fn asks_in_vain(field: &Field, value: &Value) -> bool {
     match field.effect {
         Effect::Acts(_) | Effect::Must(..) => false,
         Effect::Stays(ours) => !value.is_null() && *value != json_of(ours),
-        Effect::Nothing => !is_zero(value),
+        Effect::Nothing => !is_zero(field.kind, value),
     }
 }
+
+#[cfg(test)]
+mod tests;

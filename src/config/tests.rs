@@ -80,9 +80,9 @@ fn the_nodes_credentials() {
         ("--tls-cert-file=/c", "--tls-private-key-file"),
         ("--tls-private-key-file=/k", "--tls-cert-file"),
     ] {
-        assert_eq!(parse(&[one]).unwrap_err().flag, other);
+        assert_eq!(parse(&[one]).unwrap_err().place, other);
     }
-    assert_eq!(parse(&["--cert-dir=pki"]).unwrap_err().flag, "--cert-dir");
+    assert_eq!(parse(&["--cert-dir=pki"]).unwrap_err().place, "--cert-dir");
 }
 
 #[test]
