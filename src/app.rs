@@ -15,7 +15,9 @@ pub mod serving;
 pub mod supervise;
 
 use crate::config::{Cli, Command, Config, Flags, Source};
+use crate::kubelet::node::status::KUBELET_VERSION;
 use clap::Parser;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -29,6 +31,10 @@ const EXIT_USAGE: u8 = 2;
 
 /// Runs the agent or a tool. Wrong flags end the process with code 2, a failed agent with code 1.
 pub fn main() -> ExitCode {
+    if is_kubelets_version(std::env::args_os()) {
+        println!("Kubernetes {KUBELET_VERSION}");
+        return ExitCode::SUCCESS;
+    }
     let cli = Cli::parse();
     match cli.command {
         None => with_config(&cli.flags, agent::main),
@@ -38,6 +44,12 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+/// Whether we were started as `kubelet --version`, as kubeadm does to see what it deals with.
+fn is_kubelets_version(mut args: impl Iterator<Item = OsString>) -> bool {
+    let name = args.next().unwrap_or_default();
+    Path::new(&name).file_name() == Some("kubelet".as_ref()) && args.eq(["--version"])
 }
 
 fn with_config(flags: &Flags, run: impl FnOnce(Arc<Config>) -> anyhow::Result<()>) -> ExitCode {
@@ -90,5 +102,17 @@ impl Source for Machine {
             }
         }
         Ok(files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kubeadm_asks_a_kubelet_for_its_version() {
+        let is = |line: &str| is_kubelets_version(line.split(' ').map(OsString::from));
+        assert!(is("/usr/bin/kubelet --version") && is("kubelet --version"));
+        assert!(!is("rustlet --version") && !is("kubelet") && !is("kubelet --version --v=2"));
     }
 }

@@ -74,6 +74,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             path => path.into(),
         },
         max_pods: settings.number("maxPods"),
+        port: settings.number("port"),
         provider_id: settings.text("providerID").into(),
         register_node: settings.on("registerNode"),
         status_update: settings.duration("nodeStatusUpdateFrequency"),

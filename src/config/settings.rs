@@ -3,7 +3,7 @@
 use super::check::{check, is_zero, json_of, of_flag};
 use super::document::{self, Document};
 use super::fields::{Effect, FIELDS, Field, Kind};
-use super::values::{duration, quantity};
+use super::values::duration;
 use super::{Error, Flags, Source};
 use serde_json::Value;
 use std::time::Duration;
@@ -109,15 +109,6 @@ impl Settings {
 
     pub(super) fn duration(&self, path: &str) -> Duration {
         duration(self.text(path)).unwrap_or_default()
-    }
-
-    /// A quantity, in whole units.
-    pub(super) fn quantity(&self, path: &str) -> i64 {
-        let value = self.value(path);
-        value
-            .as_i64()
-            .or_else(|| quantity(value.as_str()?))
-            .unwrap_or_default()
     }
 
     pub(super) fn texts(&self, path: &str) -> impl Iterator<Item = &str> {

@@ -39,6 +39,8 @@ pub struct KubeletConfig {
     pub resolv_conf: PathBuf,
     /// Most Pods.
     pub max_pods: u32,
+    /// Port of the node's API, for `status.daemonEndpoints`.
+    pub port: u16,
     /// The machine's name at the cloud provider, for `spec.providerID`; empty for none.
     pub provider_id: Box<str>,
     /// `registerNode`: whether we make our Node object; otherwise we wait for somebody else's.

@@ -32,8 +32,6 @@ const RENEWALS: u32 = 4;
 /// How often the runtime is asked while the node is ready, and while it is not.
 const ASK_READY: Duration = Duration::from_secs(5);
 const ASK_NOT_READY: Duration = Duration::from_millis(500);
-/// Port of the kubelet's server.
-pub const PORT: u16 = 10250;
 
 /// What cannot be found out about the machine.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +82,7 @@ impl NodeAgent {
             disk: disk(&config.root_dir),
             ips,
             max_pods: config.max_pods,
-            port: PORT,
+            port: config.port,
             runtime: "unknown://Unknown".into(),
         };
         Self {

@@ -96,6 +96,7 @@ fn config() -> Arc<KubeletConfig> {
         cluster_domain: "cluster.local".into(),
         resolv_conf: "/etc/resolv.conf".into(),
         max_pods: 110,
+        port: 10250,
         provider_id: "".into(),
         register_node: true,
         status_update: Duration::from_secs(10),
