@@ -149,11 +149,14 @@ fn program(dir: &Path, name: &str, target: &str, binary: &Path) -> Result<Blob> 
     })
 }
 
-/// What the update demo asks its pods for.
+/// What the update demo asks its pods for, and what the image volume's test looks for: upstream's image is an Alpine
+/// with this file.
 fn pet(dir: &Path, name: &str) -> Result<Blob> {
     let data = format!("{{\"image\": \"{name}.jpg\"}}\n");
-    cached(dir, name, &recipe(&[&data]), |layer| {
-        layer.file("data.json", 0o644, data.as_bytes())
+    let base = "NAME=\"Alpine Linux\"\nID=alpine\n";
+    cached(dir, name, &recipe(&[&data, base]), |layer| {
+        layer.file("data.json", 0o644, data.as_bytes())?;
+        layer.file("etc/os-release", 0o644, base.as_bytes())
     })
 }
 

@@ -100,7 +100,10 @@ fn the_first_line_that_says_something() {
         first_line("Timed out after 60.000s.\nExpected\n  x"),
         "Timed out after 60.000s. Expected"
     );
-    assert_eq!(first_line("Expected\n    <int>: 3\nto equal"), "Expected <int>: 3");
+    assert_eq!(
+        first_line("Expected\n    <int>: 3\nto equal"),
+        "Expected <int>: 3"
+    );
     assert_eq!(first_line(""), "(no message)");
     let long = first_line(&"ä".repeat(1000));
     assert_eq!(long.chars().count(), 221);
