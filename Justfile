@@ -22,8 +22,8 @@ up *ARGS: tools _lab _release
 down: _lab
     {{ lab }} down
 
-# All tests: pure, fakes, real kernel in namespaces, real cluster
-test: tools test-unit test-netns test-cluster
+# All tests: pure, fakes, real kernel in namespaces, real cluster, some of upstream's conformance suite
+test: tools test-unit test-netns test-cluster conformance-smoke
 
 # Pure logic and components with fakes; the architecture held against its page (root: tmpfs and owners of volumes)
 test-unit:
