@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use rustlet_lab::kube::{Seen, eventually};
@@ -133,20 +133,19 @@ impl Running {
 
     /// Waits for its end; one that does not end in time is killed.
     pub(crate) fn end(&mut self, limit: Duration) -> Result<Done> {
-        let start = Instant::now();
-        let status = loop {
-            if let Some(status) = self.child.try_wait()? {
-                break status;
-            }
-            if start.elapsed() > limit {
-                self.kill();
-                bail!(
-                    "it has not ended within {} s; it said: {}",
-                    limit.as_secs(),
-                    self.said()
-                );
-            }
-            std::thread::sleep(Duration::from_millis(10));
+        let ended = eventually("kubectl ends", limit, || {
+            Ok(match self.child.try_wait()? {
+                Some(status) => Seen::Yes(status),
+                None => Seen::No("it runs".to_owned()),
+            })
+        });
+        let Ok(status) = ended else {
+            self.kill();
+            bail!(
+                "it has not ended within {} s; it said: {}",
+                limit.as_secs(),
+                self.said()
+            );
         };
         // A process that inherited its output may hold it for longer; what counts has been written.
         for reader in self.readers.drain(..) {

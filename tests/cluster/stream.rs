@@ -1,18 +1,23 @@
 //! Commands in containers and the terminals of people: exec, attach, run and cp, over WebSocket and SPDY.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use rustlet_lab::images;
-use rustlet_lab::kube::condition;
+use rustlet_lab::kube::{Seen, condition, eventually};
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::client::{self, BOTH, Protocol, Running};
 use crate::support::{Case, LIMIT, Lab, pod, shell, status};
 
+const WEBSOCKET: &str = include_str!("stream_websocket.py");
+const V4: &str = "v4.channel.k8s.io";
+/// Nothing to send, nothing to wait for.
+const NOTHING: (&str, &str) = ("", "");
 /// What is copied; more than any buffer on the way holds, and no two bytes of it look alike.
 const COPIED: u64 = 200 << 20;
 
@@ -132,7 +137,7 @@ pub(crate) fn terminal(lab: &Lab) -> Result<()> {
             case.ns,
             inside.replace('\'', r"'\''")
         );
-        let mut script = Command::new("script");
+        let mut script = program("script");
         script.args(["-qec", &outside, "/dev/null"]).stdin(Stdio::piped());
         client::set_protocol(&mut script, protocol);
         let mut session = Running::start(&mut script)?;
@@ -143,7 +148,7 @@ pub(crate) fn terminal(lab: &Lab) -> Result<()> {
             .split_whitespace()
             .find(|word| word.starts_with("/dev/pts/"))
             .context("no name of a terminal")?;
-        let resize = Command::new("stty")
+        let resize = program("stty")
             .args(["-F", tty, "rows", "55", "cols", "133"])
             .status()?;
         ensure!(resize.success(), "{tty} keeps its size");
@@ -372,11 +377,108 @@ fn random_file(path: &Path, size: u64) -> Result<String> {
 }
 
 fn sha256(path: &Path) -> Result<String> {
-    let output = Command::new("sha256sum").arg(path).output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let sum = text
-        .split_whitespace()
-        .next()
-        .context("sha256sum printed nothing")?;
-    Ok(sum.to_owned())
+    let (mut file, mut hash) = (BufReader::new(File::open(path)?), Sha256::new());
+    loop {
+        let bytes = file.fill_buf()?;
+        if bytes.is_empty() {
+            return Ok(hex(hash));
+        }
+        hash.update(bytes);
+        let count = bytes.len();
+        file.consume(count);
+    }
+}
+
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a terminal for kubectl, whose output is read while it runs"
+)]
+fn program(name: &str) -> Command {
+    Command::new(name)
+}
+
+/// A client of the node's own API, with a token of its own, over WebSocket: what the runtime speaks, v4.
+pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "stream-direct")?;
+    let work = case.run(crate::stream_forward::server("work"))?;
+    let ns = &case.ns;
+    let kubectl = |args: &[&str]| client::run(&case, Protocol::WebSocket, args, b"")?.ok();
+    kubectl(&["create", "serviceaccount", "caller"])?;
+    let token = String::from_utf8(kubectl(&["create", "token", "caller"])?)?;
+    let address = lab.node_of(&work)?.address().to_string();
+    let ask = |target: &str, protocols: &str, (text, until): (&str, &str)| {
+        let argv = [
+            "python3",
+            "-c",
+            WEBSOCKET,
+            &address,
+            token.trim(),
+            target,
+            protocols,
+            text,
+            until,
+        ];
+        lab.exec(lab.tool(0)?, &argv)
+    };
+    let hostname =
+        format!("/exec/{ns}/work/main?output=1&error=1&command=sh&command=-c&command=hostname;exit+3");
+    let refused = ask(&hostname, V4, NOTHING)?;
+    ensure!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    // Upstream asks for the verb of the method; ours for `create`, whatever the method.
+    let rules = json!([{"apiGroups": [""], "resources": ["nodes/proxy"], "verbs": ["create", "get"]}]);
+    let group = "/apis/rbac.authorization.k8s.io/v1";
+    let meta = json!({"name": "stream-direct"});
+    let roles = [
+        ("clusterroles", json!({"metadata": meta, "rules": rules})),
+        (
+            "clusterrolebindings",
+            json!({
+                "metadata": meta,
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "stream-direct"},
+                "subjects": [{"kind": "ServiceAccount", "name": "caller", "namespace": ns}],
+            }),
+        ),
+    ];
+    for (kind, object) in &roles {
+        lab.kube.create(&format!("{group}/{kind}"), object)?;
+    }
+    // A refusal is remembered for half a minute.
+    let said = eventually("the caller may", LIMIT, || {
+        let said = ask(&hostname, "v5.channel.k8s.io, v4.channel.k8s.io", NOTHING)?;
+        Ok(if said.starts_with("HTTP/1.1 101 ") {
+            Seen::Yes(said)
+        } else {
+            Seen::No(said)
+        })
+    });
+    let all = said.and_then(|said| {
+        let cat = format!("/exec/{ns}/work/main?input=1&output=1&command=cat");
+        let cat = ask(&cat, V4, ("hello", "hello"))?;
+        let get = (r"GET /direct HTTP/1.0\r\n\r\n", "you asked for /direct");
+        let http = ask(&format!("/portForward/{ns}/work?port=8000"), V4, get)?;
+        let v5 = ask(&hostname, "v5.channel.k8s.io", NOTHING)?;
+        Ok((said, cat, http, v5))
+    });
+    for (kind, _) in &roles {
+        lab.kube.delete(&format!("{group}/{kind}/stream-direct"))?;
+    }
+    let (said, cat, http, v5) = all?;
+    ensure!(said.contains("1 b'work\\n'"), "{said}");
+    ensure!(
+        said.contains("NonZeroExitCode") && said.contains("\"3\""),
+        "{said}"
+    );
+    ensure!(
+        cat.contains("protocol v4.channel.k8s.io\n") && cat.contains("1 b'hello'"),
+        "{cat}"
+    );
+    ensure!(http.contains("you asked for /direct"), "{http}");
+    // Upstream's kubelet translates v5 into SPDY and says so in its Node's declared features; ours does not say so, and
+    // API servers then translate themselves.
+    ensure!(lab.upstream == v5.starts_with("HTTP/1.1 101 "), "{v5}");
+    Ok(())
 }

@@ -1,8 +1,6 @@
 //! How streams end, and what they cost: slow readers, vanished clients, containers, pods and agents that go away.
 
 use std::fs;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -10,9 +8,11 @@ use rustlet_lab::images;
 use rustlet_lab::kube::{Seen, eventually};
 use rustlet_lab::node::Node;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::agent;
 use crate::client::{self, BOTH, Protocol, Running};
+use crate::stream::hex;
 use crate::stream_forward::{Forwarding, server};
 use crate::support::{Case, LIMIT, Lab, pod, restarts, shell, status};
 
@@ -43,17 +43,22 @@ pub(crate) fn slow_reader(lab: &Lab) -> Result<()> {
         .context("the agent does not run")?;
     // Any bytes whose order can be told: a counter.
     let bytes: Vec<u8> = (0u32..).flat_map(u32::to_le_bytes).take(SENT).collect();
-    let sum = sha256(&bytes)?;
+    let sum = hex(Sha256::new().chain_update(&bytes));
     for protocol in BOTH {
         let args = ["exec", "-i", "work", "--", "python3", "-c", SLOW];
         let before = resident(pid)?;
         let mut most = before;
         let done = std::thread::scope(|scope| {
             let sending = scope.spawn(|| client::run(&case, protocol, &args, &bytes));
-            while !sending.is_finished() {
+            // Whatever came of it is said by the sender.
+            let _ = eventually("all bytes are through", 2 * LIMIT, || {
                 most = most.max(resident(pid)?);
-                std::thread::sleep(Duration::from_millis(50));
-            }
+                Ok(if sending.is_finished() {
+                    Seen::Yes(())
+                } else {
+                    Seen::No(format!("{most} KiB"))
+                })
+            });
             sending.join().expect("sending does not panic")
         })?;
         let said = String::from_utf8_lossy(&done.ok()?).into_owned();
@@ -61,7 +66,6 @@ pub(crate) fn slow_reader(lab: &Lab) -> Result<()> {
             said == format!("{SENT} {sum}\n"),
             "{protocol:?}: {said:?}, not {sum}"
         );
-        eprintln!("{protocol:?}: the agent grew from {before} KiB to at most {most} KiB");
         // What upstream holds is upstream's business.
         ensure!(
             lab.upstream || most < before + GROWTH_KIB,
@@ -175,8 +179,8 @@ pub(crate) fn agent_restarts(lab: &Lab) -> Result<()> {
         let sessions = [inside(Protocol::WebSocket)?, inside(Protocol::Spdy)?];
         node.kill_agent(signal)?;
         for mut session in sessions {
-            let end = session.end(LIMIT).with_context(|| format!("{signal}"))?;
-            ensure!(end.code != 0, "{signal}: {end:?}");
+            // Its exit code tells nothing: kubectl takes a session that ends without a status for a good one.
+            session.end(LIMIT).with_context(|| format!("{signal}"))?;
         }
         node.start_agent()?;
         agent::back(lab, node)?;
@@ -232,20 +236,4 @@ fn resident(pid: u32) -> Result<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next());
     Ok(number.context("no VmRSS")?.parse()?)
-}
-
-fn sha256(bytes: &[u8]) -> Result<String> {
-    use std::io::Write;
-    let mut child = Command::new("sha256sum")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    child
-        .stdin
-        .take()
-        .context("no standard input")?
-        .write_all(bytes)?;
-    let output = child.wait_with_output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    Ok(text.split_whitespace().next().context("no checksum")?.to_owned())
 }

@@ -1,7 +1,7 @@
 //! Ways to a pod's ports through the API server: port-forward, and the proxies of pods, Services and nodes.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::process::Stdio;
 use std::time::Duration;
@@ -63,12 +63,25 @@ impl Forwarding {
         Ok(stream)
     }
 
-    /// GETs a path on a connection of its own.
+    /// GETs a path on a connection of its own, and closes it when all is there: the end of the connection is passed on
+    /// a second later, by containerd's port-forward.
     pub(crate) fn get(&self, path: &str) -> Result<String> {
-        let request = http::Request::new("GET", path, "server");
-        let reply = http::send(self.connect(8000)?, &request, &mut std::io::empty())?;
-        ensure!(reply.status == 200, "{path}: {reply:?}");
-        Ok(reply.body)
+        let mut stream = BufReader::new(self.connect(8000)?);
+        write!(stream.get_mut(), "GET {path} HTTP/1.0\r\n\r\n")?;
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            ensure!(stream.read_line(&mut line)? > 0, "{path}: the answer ends early");
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.trim().parse()?;
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        Ok(String::from_utf8(body)?)
     }
 }
 

@@ -34,13 +34,17 @@ pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<
 
 /// A session between the client and the runtime's streaming server.
 async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>) -> Result<Answer, Error> {
-    let uri = request.uri();
-    let session = match found.route.endpoint {
-        Endpoint::Exec => Session::Exec(options::wanted(uri)?, options::command(uri)),
-        Endpoint::Attach => Session::Attach(options::wanted(uri)?),
-        _ => Session::PortForward(options::ports(&request)?),
+    let wish = match found.route.endpoint {
+        Endpoint::Exec => Wish::Exec(options::wanted(request.uri())?, options::command(request.uri())),
+        Endpoint::Attach => Wish::Attach(options::wanted(request.uri())?),
+        _ => Wish::PortForward(options::ports(&request)?),
     };
     let pod = pod(shared, found)?;
+    let session = match wish {
+        Wish::Exec(wanted, command) => exec(shared, found, &pod, wanted, command).await?,
+        Wish::Attach(wanted) => attach(shared, found, &pod, wanted).await?,
+        Wish::PortForward(ports) => port_forward(shared, &pod, ports).await?,
+    };
     if !options::is_upgrade(request.headers()) {
         return Err(Error::NoUpgrade);
     }
@@ -48,18 +52,26 @@ async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>)
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let place = shared.streams.enter(from).ok_or(Error::Busy)?;
     let url = match session {
-        Session::Exec(wanted, command) => exec(shared, found, &pod, wanted, command).await?,
-        Session::Attach(wanted) => attach(shared, found, &pod, wanted).await?,
-        Session::PortForward(ports) => port_forward(shared, &pod, ports).await?,
+        Session::Exec(request) => shared.runtime.exec(request).await?,
+        Session::Attach(request) => shared.runtime.attach(request).await?,
+        Session::PortForward(request) => shared.runtime.port_forward(request).await?,
     };
     let url: Uri = url.parse().map_err(|_| Error::Url(url))?;
     splice::open(url, request, place, shared).await
 }
 
-enum Session {
+/// What the client asks for.
+enum Wish {
     Exec(options::Wanted, Vec<String>),
     Attach(options::Wanted),
     PortForward(Vec<i32>),
+}
+
+/// What the runtime is asked for.
+enum Session {
+    Exec(v1::ExecRequest),
+    Attach(v1::AttachRequest),
+    PortForward(v1::PortForwardRequest),
 }
 
 /// The Pod of the path. Upstream ignores a UID of another Pod of the name except for port-forwards; nobody who names
@@ -87,7 +99,7 @@ async fn exec(
     pod: &Pod,
     wanted: options::Wanted,
     cmd: Vec<String>,
-) -> Result<String, Error> {
+) -> Result<Session, Error> {
     let name = found.segment("container");
     let id = container(shared, pod, name).await?;
     let id = id.ok_or_else(|| Error::NoContainer(name.to_owned()))?;
@@ -99,11 +111,16 @@ async fn exec(
         stdout: wanted.stdout,
         stderr: wanted.stderr,
     };
-    Ok(shared.runtime.exec(request).await?)
+    Ok(Session::Exec(request))
 }
 
 /// Whether there is a terminal was decided when the container was created.
-async fn attach(shared: &Shared, found: &Found, pod: &Pod, wanted: options::Wanted) -> Result<String, Error> {
+async fn attach(
+    shared: &Shared,
+    found: &Found,
+    pod: &Pod,
+    wanted: options::Wanted,
+) -> Result<Session, Error> {
     let name = found.segment("container");
     let id = container(shared, pod, name).await?;
     let (Some(id), Some((spec, _))) = (id, pod.container(name)) else {
@@ -119,17 +136,17 @@ async fn attach(shared: &Shared, found: &Found, pod: &Pod, wanted: options::Want
         stdout: wanted.stdout,
         stderr: wanted.stderr,
     };
-    Ok(shared.runtime.attach(request).await?)
+    Ok(Session::Attach(request))
 }
 
-async fn port_forward(shared: &Shared, pod: &Pod, port: Vec<i32>) -> Result<String, Error> {
+async fn port_forward(shared: &Shared, pod: &Pod, port: Vec<i32>) -> Result<Session, Error> {
     let listed = shared.runtime.list_pod_sandboxes(Some(&pod.metadata.uid)).await?;
     let sandbox = options::ready(&listed).ok_or_else(|| Error::NotRunning(full_name(pod)))?;
     let request = v1::PortForwardRequest {
         pod_sandbox_id: sandbox.id.clone(),
         port,
     };
-    Ok(shared.runtime.port_forward(request).await?)
+    Ok(Session::PortForward(request))
 }
 
 /// As upstream writes it in messages.
