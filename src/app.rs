@@ -1,17 +1,17 @@
 //! The composition root: the only place where components meet.
 //!
 //! [`agent`] is the node agent's life, from the first log line to the drain; [`build`] makes its components;
-//! [`bridge`] translates between them; [`fanout`] gives one watch to several readers; [`supervise`] decides what the
-//! end of one part means for the others; [`serving`] gives the node's API its certificate; [`addresses`] holds address reservations against the runtime; [`clean`]
-//! undoes what components made.
+//! [`credentials`] keeps what they show to others; [`bridge`] translates between them; [`fanout`] gives one watch to
+//! several readers; [`supervise`] decides what the end of one part means for the others; [`addresses`] holds address
+//! reservations against the runtime; [`clean`] undoes what components made.
 
 pub mod addresses;
 pub mod agent;
 pub mod bridge;
 pub mod build;
 pub mod clean;
+pub mod credentials;
 pub mod fanout;
-pub mod serving;
 pub mod supervise;
 
 use crate::config::{Cli, Command, Config, Flags, Source};

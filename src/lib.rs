@@ -25,6 +25,7 @@
 //! - [`sys`]: the only room that touches the kernel: namespaces, netlink, iptables, mounts, cgroups, processes.
 //! - [`cri`]: the container runtime behind two narrow traits, and the gRPC client that implements them.
 //! - [`api`]: the API server behind narrow traits: watches, patches, lease, events, tokens.
+//! - [`identity`]: the node's credentials: TLS bootstrap, rotation, serving certificate.
 //! - [`kubelet`], [`proxy`], [`network`], [`cni`]: the components. They are siblings and never import each other.
 //! - [`app`]: the composition root. The only place where components meet, through channels of [`model`] types.
 //!
@@ -43,6 +44,7 @@ pub mod config;
 pub mod sys;
 pub mod cri;
 pub mod api;
+pub mod identity;
 pub mod kubelet;
 pub mod proxy;
 pub mod network;

@@ -14,6 +14,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cri", &["model", "task"]),
     ("api", &["model", "task", "config"]),
     (
+        "identity",
+        &["model", "task", "telemetry", "config", "api", "sys"],
+    ),
+    (
         "kubelet",
         &["model", "task", "telemetry", "config", "cri", "api", "sys"],
     ),

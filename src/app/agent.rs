@@ -2,15 +2,14 @@
 
 use super::bridge::service_envs;
 use super::build::Build;
+use super::credentials::{self, Credentials};
 use super::fanout::fan_out;
 use super::supervise::Supervisor;
-use crate::api::{Client, kubeconfig};
 use crate::config::{Config, NetworkMode, ProxyMode};
 use crate::task::{Drain, DrainSignal, Ready};
 use crate::telemetry::server::{self, Admin};
 use crate::telemetry::{DebugState, Metrics};
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 use sd_notify::NotifyState;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +60,7 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
 /// Everything between start and drain.
 async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow::Result<()> {
     let drain = supervisor.signal();
-    let Some(client) = reach_api(config, &drain).await? else {
+    let Some(Credentials { client, serving }) = reach_api(config, supervisor, admin).await? else {
         return Ok(());
     };
     let build = Build {
@@ -69,6 +68,7 @@ async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow
         supervisor,
         admin,
         client: &client,
+        serving: &serving,
     };
     let pods = build.our_pods();
     if config.network.mode == NetworkMode::Bridge {
@@ -117,24 +117,24 @@ fn build_admin(config: &Config, supervisor: &Supervisor) -> Admin {
     admin
 }
 
-/// A client the API server has answered; `None` when the drain began before it did.
-async fn reach_api(config: &Config, drain: &DrainSignal) -> anyhow::Result<Option<Client>> {
-    let file = &config.api.kubeconfig;
-    let found = kubeconfig::load(file, &config.node, Timestamp::now())?;
-    for warning in &found.warnings {
-        tracing::warn!("{}: {warning}", file.display());
-    }
-    if let Some(identity) = &found.identity {
-        tracing::info!(user = %identity.common_name, expires = %identity.not_after, "client certificate");
-    }
-    let client = Client::new(&found)?;
+/// Credentials that the API server has answered; `None` when the drain began before it did.
+async fn reach_api(
+    config: &Config,
+    supervisor: &Supervisor,
+    admin: &Admin,
+) -> anyhow::Result<Option<Credentials>> {
+    let drain = supervisor.signal();
+    notify(&[NotifyState::Status("waiting for credentials")]);
+    let Some(found) = credentials::keep(config, supervisor, admin, &drain).await? else {
+        return Ok(None);
+    };
     notify(&[NotifyState::Status("waiting for the API server")]);
-    match client.wait_until_reachable(&config.node, drain).await {
+    match found.client.wait_until_reachable(&config.node, &drain).await {
         None => Ok(None),
         Some(result) => {
-            result.with_context(|| format!("the API server of {}", file.display()))?;
-            tracing::info!(server = %found.server, "API server reached");
-            Ok(Some(client))
+            result.with_context(|| format!("the API server of {}", config.api.kubeconfig.display()))?;
+            tracing::info!("API server reached");
+            Ok(Some(found))
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::addresses;
 use super::bridge::node_facts;
-use super::serving;
 use super::supervise::Supervisor;
 use crate::api::informer::{self, Query};
 use crate::api::{Change, Client, ConfigReader, Recorder, events};
@@ -10,7 +9,7 @@ use crate::config::Config;
 use crate::cri::{self, grpc::GrpcCri};
 use crate::kubelet::env::ServiceEnv;
 use crate::kubelet::server::stream::Streams;
-use crate::kubelet::{Kubelet, KubeletDeps, node};
+use crate::kubelet::{Kubelet, KubeletDeps};
 use crate::model::Object;
 use crate::model::net::Node;
 use crate::model::pod::Pod;
@@ -19,6 +18,7 @@ use crate::network::Network;
 use crate::proxy::{self, Proxy};
 use crate::sys::iptables;
 use crate::telemetry::server::Admin;
+use rustls::server::ResolvesServerCert;
 use serde_json::json;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -36,6 +36,8 @@ pub struct Build<'a> {
     pub admin: &'a Admin,
     /// The API server.
     pub client: &'a Client,
+    /// The certificate of the node's HTTPS API.
+    pub serving: &'a Arc<dyn ResolvesServerCert>,
 }
 
 impl Build<'_> {
@@ -120,7 +122,7 @@ impl Build<'_> {
             events: Arc::new(self.recorder("kubelet")),
             config: Arc::new(config.clone()),
             server: Arc::new(self.config.server.clone()),
-            serving: serving::certificate(&self.config.node, &node::addresses(config)?)?,
+            serving: self.serving.clone(),
             streams: self.streams(),
             reviews: Arc::new(self.client.clone()),
             services,
