@@ -18,6 +18,8 @@ mod client;
 mod debug;
 #[path = "cluster/hooks.rs"]
 mod hooks;
+#[path = "cluster/identity.rs"]
+mod identity;
 #[path = "cluster/join.rs"]
 mod join;
 #[path = "cluster/last.rs"]
@@ -123,6 +125,10 @@ const ALONE: &[Case] = &[
     ("agent::api_server_gone", agent::api_server_gone),
     ("join::refused_credentials", join::refused_credentials),
     ("join::unreachable_server", join::unreachable_server),
+    ("identity::bootstrap", identity::bootstrap),
+    ("identity::rotation", identity::rotation),
+    ("identity::expired", identity::expired),
+    ("identity::serving", identity::serving),
     ("last::nothing_left", last::nothing_left),
 ];
 

@@ -220,24 +220,24 @@ fn end(node: &Node) -> Result<()> {
 }
 
 /// What an agent has logged since some moment.
-struct Said<'a> {
+pub(crate) struct Said<'a> {
     node: &'a Node,
     from: usize,
 }
 
 impl Said<'_> {
-    fn since_now(node: &Node) -> Said<'_> {
+    pub(crate) fn since_now(node: &Node) -> Said<'_> {
         let from = std::fs::read(node.agent_log()).map_or(0, |log| log.len());
         Said { node, from }
     }
 
-    fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         let log = std::fs::read(self.node.agent_log())?;
         Ok(String::from_utf8_lossy(log.get(self.from..).unwrap_or_default()).into_owned())
     }
 
     /// Waits for one line with all the words. The first line, which shows the configuration, does not count.
-    fn eventually(&self, what: &str, words: &[&str]) -> Result<()> {
+    pub(crate) fn eventually(&self, what: &str, words: &[&str]) -> Result<()> {
         eventually(&format!("{what}: a message with {words:?}"), LIMIT, || {
             let text = self.text()?;
             let told = text

@@ -225,6 +225,31 @@ fn server_hosts() -> Vec<String> {
     hosts
 }
 
+/// A kubeconfig with a token.
+pub fn token_kubeconfig(server: &str, ca: &str, token: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters:
+- name: lab
+  cluster:
+    server: {server}
+    certificate-authority-data: {}
+users:
+- name: lab
+  user:
+    token: {token}
+contexts:
+- name: lab
+  context:
+    cluster: lab
+    user: lab
+current-context: lab
+",
+        base64(ca.as_bytes())
+    )
+}
+
 /// A kubeconfig with everything inside.
 pub fn kubeconfig(server: &str, ca: &str, client: &Pair) -> String {
     format!(

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::binaries::{self, Binaries, Group};
 use crate::control::Control;
 use crate::kubectl::{Kubectl, wait};
-use crate::node::{AgentKind, Node, Settings, configure_upstream_network};
+use crate::node::{AgentKind, Guest, Node, Settings, configure_upstream_network};
 use crate::ns::Machine;
 use crate::progress::{Reporter, Step};
 use crate::site::Site;
@@ -251,6 +251,13 @@ impl Cluster {
             .iter()
             .find(|node| node.name() == name)
             .with_context(|| format!("there is no node {name}"))
+    }
+
+    /// One more machine with containerd and the credentials of a node; its agent is started by the caller. It takes the
+    /// first number that no node of the cluster has, so there can be one at a time.
+    pub fn guest(&self) -> Result<Guest> {
+        let first = self.nodes.first().context("the cluster has no nodes")?;
+        first.beside(&self.site, &self.control, self.nodes.len() + 1)
     }
 
     /// A machine on the nodes' network that is no node and knows no route to pods: 172.30.0.200.

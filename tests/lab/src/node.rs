@@ -85,6 +85,11 @@ impl Node {
         Ok(node)
     }
 
+    /// Another node of the same kind as this one. It lives until it is dropped.
+    pub(crate) fn beside(&self, site: &Site, control: &Control, number: usize) -> Result<Guest> {
+        Self::start(site, control, &self.settings, number).map(Guest)
+    }
+
     /// `worker-1`, `worker-2`, …
     pub fn name(&self) -> &str {
         &self.name
@@ -140,12 +145,17 @@ impl Node {
 
     /// Starts the agent (and what belongs to it); does not wait for anything.
     pub fn start_agent(&self) -> Result<()> {
+        self.start_agent_with(&[])
+    }
+
+    /// As [`Node::start_agent`], with more flags (of the kubelet, where upstream's components run).
+    pub fn start_agent_with(&self, more: &[&str]) -> Result<()> {
         let mut agents = lock(&self.agents);
         if agents.first().is_some_and(Proc::is_running) {
             bail!("the agent of {} runs already", self.name);
         }
         agents.clear();
-        *agents = agent::start(self)?;
+        *agents = agent::start(self, more)?;
         Ok(())
     }
 
@@ -250,6 +260,23 @@ impl Node {
     /// Reads a file of the node.
     pub fn read(&self, path: &str) -> Result<String> {
         fs::read_to_string(self.machine.path(path)).with_context(|| format!("{}: read {path}", self.name))
+    }
+}
+
+/// A node that goes before its cluster does.
+#[derive(Debug)]
+pub struct Guest(Node);
+
+impl std::ops::Deref for Guest {
+    type Target = Node;
+    fn deref(&self) -> &Node {
+        &self.0
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.0.machine.kill();
     }
 }
 

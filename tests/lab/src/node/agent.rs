@@ -42,15 +42,15 @@ impl AgentKind {
 }
 
 /// Starts the agent's processes; the first is the agent itself.
-pub(super) fn start(node: &Node) -> Result<Vec<Proc>> {
+pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
     match &node.settings.agent {
-        AgentKind::Rustlet(path) => Ok(vec![rustlet(node, path)?]),
-        AgentKind::Upstream => upstream::start(node),
+        AgentKind::Rustlet(path) => Ok(vec![rustlet(node, path, more)?]),
+        AgentKind::Upstream => upstream::start(node, more),
         AgentKind::Nobody => bail!("this cluster was started without agents"),
     }
 }
 
-fn rustlet(node: &Node, path: &Path) -> Result<Proc> {
+fn rustlet(node: &Node, path: &Path, more: &[&str]) -> Result<Proc> {
     let path = fs::canonicalize(path).with_context(|| format!("find {}", path.display()))?;
     let mut command = Command::new(&path);
     command.args(["--node", &node.name, "--kubeconfig", KUBECONFIG]);
@@ -67,6 +67,6 @@ fn rustlet(node: &Node, path: &Path) -> Result<Proc> {
         "cluster.local",
     ]);
     command.arg("--cni-bin-dir").arg(node.cni_bin());
-    command.args(&node.settings.agent_args);
+    command.args(&node.settings.agent_args).args(more);
     node.machine.spawn(&mut command, &node.agent_log())
 }

@@ -10,7 +10,7 @@ use super::{KUBECONFIG, Node};
 use crate::net;
 use crate::proc::Proc;
 
-pub(super) fn start(node: &Node) -> Result<Vec<Proc>> {
+pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
     let binaries = &node.settings.binaries;
     for plugin in ["bridge", "host-local", "loopback", "portmap"] {
         let link = node.cni_bin().join(plugin);
@@ -29,6 +29,7 @@ pub(super) fn start(node: &Node) -> Result<Vec<Proc>> {
         &format!("--hostname-override={}", node.name),
         &format!("--node-ip={}", node.address),
     ]);
+    kubelet.args(more);
     node.write("/var/lib/kube-proxy/config.yaml", &proxy_config(&node.name))?;
     let mut proxy = Command::new(binaries.path("kube-proxy")?);
     proxy.arg("--config=/var/lib/kube-proxy/config.yaml");
