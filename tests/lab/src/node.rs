@@ -86,8 +86,11 @@ impl Node {
     }
 
     /// Another node of the same kind as this one. It lives until it is dropped.
-    pub(crate) fn beside(&self, site: &Site, control: &Control, number: usize) -> Result<Guest> {
-        Self::start(site, control, &self.settings, number).map(Guest)
+    pub(crate) fn beside(&self, site: &Arc<Site>, control: &Control, number: usize) -> Result<Guest> {
+        Ok(Guest {
+            node: Self::start(site, control, &self.settings, number)?,
+            site: Arc::clone(site),
+        })
     }
 
     /// `worker-1`, `worker-2`, …
@@ -265,18 +268,21 @@ impl Node {
 
 /// A node that goes before its cluster does.
 #[derive(Debug)]
-pub struct Guest(Node);
+pub struct Guest {
+    node: Node,
+    site: Arc<Site>,
+}
 
 impl std::ops::Deref for Guest {
     type Target = Node;
     fn deref(&self) -> &Node {
-        &self.0
+        &self.node
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.0.machine.kill();
+        self.site.release(&self.node.machine);
     }
 }
 

@@ -107,6 +107,17 @@ impl Site {
         Ok(machine)
     }
 
+    /// Kills one machine and clears its directory; the lab goes on.
+    pub(crate) fn release(&self, machine: &Machine) {
+        machine.kill();
+        let mut state = self.lock();
+        state.namespaces.remove(machine);
+        state.machines.retain(|other| other.pid() != machine.pid());
+        drop(state);
+        // What cannot be removed goes with the lab.
+        let _ = fs::remove_dir_all(self.dir.join(machine.name()));
+    }
+
     /// Makes a node's cgroup parent and returns its name.
     pub(crate) fn cgroup(&self, node: &str) -> Result<String> {
         let state = self.lock();

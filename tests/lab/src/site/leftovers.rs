@@ -21,6 +21,13 @@ impl Namespaces {
         self.ids.extend(machine.namespace_ids().iter().cloned());
     }
 
+    /// A machine that was killed while the lab goes on: its ids may be others' at once.
+    pub(super) fn remove(&mut self, machine: &Machine) {
+        for id in machine.namespace_ids() {
+            self.ids.remove(id);
+        }
+    }
+
     pub(super) fn close(&mut self) {
         self.closed_at = start_time("self")
             .or(Some(u64::MAX))
