@@ -115,6 +115,10 @@ fn without_credentials(problem: &kubeconfig::Error, found: &Found<'_>) -> Decisi
         Bootstrap::There if found.stored_for_bootstrap.is_some() && problem.kind == Kind::Missing => {
             Decision::Adopt
         }
+        // How every node begins; there is nothing to mend.
+        Bootstrap::There if problem.kind == Kind::Missing => {
+            Decision::Bootstrap(format!("{} does not exist yet", problem.file.display()))
+        }
         Bootstrap::There => Decision::Bootstrap(problem.to_string()),
         Bootstrap::Missing => Decision::Wait(problem.to_string()),
         Bootstrap::None if problem.kind == Kind::Certificate => Decision::Wait(problem.to_string()),

@@ -226,6 +226,7 @@ fn now() -> i64 {
 pub(crate) fn bootstrap(lab: &Lab) -> Result<()> {
     let joining = Joining::new(lab)?;
     let node = &joining.node;
+    let said = Said::since_now(node);
     joining.start(&[BOOTSTRAP_FLAG])?;
     let first = joining.request(CLIENT, None, &[])?;
     ensure!(
