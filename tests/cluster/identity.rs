@@ -240,7 +240,6 @@ pub(crate) fn bootstrap(lab: &Lab) -> Result<()> {
         first["spec"]
     );
     ensure!(first["spec"]["expirationSeconds"].is_null(), "{}", first["spec"]);
-    let said = Said::since_now(node);
     if !lab.upstream {
         said.eventually(
             "a request that waits",
