@@ -26,6 +26,7 @@ pub mod quantity;
 pub mod refs;
 pub mod server;
 pub mod source;
+pub mod stats;
 pub mod status;
 pub mod translate;
 pub mod volume;
@@ -41,6 +42,7 @@ use env::ServiceEnv;
 use node::NodeAgent;
 use rustls::server::ResolvesServerCert;
 use source::Source;
+use stats::Collector;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -117,6 +119,12 @@ impl Kubelet {
 
 /// What the node's API reads and calls.
 fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> server::Shared {
+    let dirs = Dirs {
+        root: deps.config.root_dir.clone(),
+        pod_logs: deps.config.pod_logs_dir.clone(),
+    };
+    let cri = (deps.runtime.clone(), deps.images.clone());
+    let stats = Collector::new(cri, source.clone(), deps.config.clone(), dirs.clone());
     server::Shared {
         node: deps.config.node.clone(),
         config: deps.server.clone(),
@@ -124,10 +132,8 @@ fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> serve
         source: source.clone(),
         pods: deps.pods.clone(),
         streams: deps.streams.clone(),
-        dirs: Dirs {
-            root: deps.config.root_dir.clone(),
-            pod_logs: deps.config.pod_logs_dir.clone(),
-        },
+        stats: Arc::new(stats),
+        dirs,
         drain,
     }
 }

@@ -10,6 +10,7 @@ pub mod net;
 pub mod pod;
 pub mod service;
 pub mod tables;
+pub mod usage;
 
 pub use ids::{ContainerId, NamespacedName, PodUid, SandboxId};
 pub use meta::{Meta, Object};

@@ -12,3 +12,4 @@ pub mod netlink;
 pub mod netns;
 pub mod sysctl;
 pub mod tcp;
+pub mod usage;

@@ -4,6 +4,7 @@
 //! ([`DebugState`]); the server only reads.
 
 pub mod server;
+pub mod text;
 
 use prometheus_client::registry::Registry;
 use serde_json::Value;

@@ -91,18 +91,23 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity: i64) -> 
 /// The cgroup that holds a Pod's containers, below `root` (`/` for the whole node): a path with the cgroupfs driver, a
 /// nested slice with systemd's.
 pub fn cgroup_parent(pod: &Pod, root: &str, systemd: bool) -> String {
+    cgroup(root, class(pod), Some(pod.metadata.uid.as_str()), systemd)
+}
+
+/// The cgroup of a class, or of a Pod in it. That of guaranteed Pods holds the other classes too.
+pub fn cgroup(root: &str, class: Qos, pod: Option<&str>, systemd: bool) -> String {
     let mut parts: Vec<String> = root
         .split('/')
         .filter(|p| !p.is_empty())
         .map(Into::into)
         .collect();
     parts.push("kubepods".into());
-    match class(pod) {
+    match class {
         Qos::Guaranteed => {}
         Qos::Burstable => parts.push("burstable".into()),
         Qos::BestEffort => parts.push("besteffort".into()),
     }
-    parts.push(format!("pod{}", pod.metadata.uid));
+    parts.extend(pod.map(|uid| format!("pod{uid}")));
     if !systemd {
         return format!("/{}", parts.join("/"));
     }

@@ -22,6 +22,7 @@ use crate::config::ServerConfig;
 use crate::cri::Runtime;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::source::Source;
+use crate::kubelet::stats::Collector;
 use crate::task::DrainSignal;
 use answer::Answer;
 use auth::Auth;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub streams: Arc<stream::Streams>,
     /// Ends streams that would go on for ever.
     pub drain: DrainSignal,
+    /// What runs, and what it uses.
+    pub stats: Arc<Collector>,
 }
 
 impl fmt::Debug for Shared {

@@ -17,6 +17,10 @@ pub struct Machine {
     pub boot_id: Box<str>,
     /// CPUs this process may use.
     pub cpus: u64,
+    /// Physical cores; 0 when the machine does not say.
+    pub cpu_cores: u64,
+    /// CPU packages; 0 when the machine does not say.
+    pub cpu_sockets: u64,
     /// `MemTotal`, in bytes.
     pub memory_bytes: u64,
     /// Swap, in bytes.

@@ -370,5 +370,7 @@ fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
+pub mod usage;
+
 #[cfg(test)]
 mod tests;

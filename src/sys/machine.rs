@@ -11,6 +11,7 @@ pub fn read() -> Machine {
     let meminfo = text("/proc/meminfo");
     let machine_id = text("/etc/machine-id").trim().to_owned();
     let product = text("/sys/class/dmi/id/product_uuid").trim().to_owned();
+    let (cpu_cores, cpu_sockets) = topology(Path::new("/sys/devices/system/cpu"));
     Machine {
         kernel: text("/proc/sys/kernel/osrelease").trim().into(),
         os_image: os_image(),
@@ -24,6 +25,8 @@ pub fn read() -> Machine {
         machine_id: machine_id.into(),
         boot_id: text("/proc/sys/kernel/random/boot_id").trim().into(),
         cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        cpu_cores,
+        cpu_sockets,
         memory_bytes: meminfo_bytes(&meminfo, "MemTotal"),
         swap_bytes: meminfo_bytes(&meminfo, "SwapTotal"),
         hugepages: hugepages(Path::new("/sys/kernel/mm/hugepages")),
@@ -62,13 +65,27 @@ fn go_arch(arch: &str) -> &str {
 }
 
 /// A field of `/proc/meminfo` in bytes; 0 when it is not there.
-fn meminfo_bytes(meminfo: &str, field: &str) -> u64 {
+pub(super) fn meminfo_bytes(meminfo: &str, field: &str) -> u64 {
     meminfo
         .lines()
         .find_map(|line| line.strip_prefix(field)?.strip_prefix(':'))
         .and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok())
         .unwrap_or(0)
         .saturating_mul(1024)
+}
+
+/// Different cores and different packages of all CPUs.
+fn topology(root: &Path) -> (u64, u64) {
+    let mut cores = std::collections::BTreeSet::new();
+    for cpu in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let id = |file: &str| {
+            let text = std::fs::read_to_string(cpu.path().join("topology").join(file)).ok()?;
+            text.trim().parse::<i64>().ok()
+        };
+        cores.extend(id("physical_package_id").zip(id("core_id")));
+    }
+    let sockets: std::collections::BTreeSet<i64> = cores.iter().map(|(package, _)| *package).collect();
+    (cores.len() as u64, sockets.len() as u64)
 }
 
 fn hugepages(root: &Path) -> Vec<(u64, u64)> {

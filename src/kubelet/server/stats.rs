@@ -1,12 +1,90 @@
-//! Not served yet.
+//! `/stats/summary` and the metrics endpoints: text format 0.0.4, whatever the scraper would also take.
 
 use super::Shared;
-use super::answer::{Answer, text};
-use super::route::Found;
+use super::answer::{Answer, json, text, with_type};
+use super::route::{Endpoint, Found};
+use crate::kubelet::stats::{self, cadvisor, resource, summary};
+use crate::telemetry::text::CONTENT_TYPE;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use std::sync::Arc;
 
-pub(super) async fn serve(_shared: &Arc<Shared>, _found: &Found, _request: Request<Incoming>) -> Answer {
-    text(StatusCode::NOT_IMPLEMENTED, "not served yet")
+pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>) -> Answer {
+    match found.route.endpoint {
+        Endpoint::Summary => {
+            summary(
+                shared,
+                only_cpu_and_memory(request.uri().query().unwrap_or_default()),
+            )
+            .await
+        }
+        Endpoint::MetricsResource => metrics(resource::resource(snapshot(shared).await.as_deref())),
+        Endpoint::MetricsCadvisor => {
+            let snapshot = snapshot(shared).await;
+            let now = i64::try_from(Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX);
+            metrics(cadvisor::cadvisor(
+                shared.stats.machine(),
+                snapshot.as_deref(),
+                now,
+            ))
+        }
+        _ => text(StatusCode::NOT_IMPLEMENTED, "not served yet"),
+    }
+}
+
+fn metrics(body: String) -> Answer {
+    with_type(StatusCode::OK, CONTENT_TYPE, body)
+}
+
+/// `None` when the runtime does not answer: the metrics say so themselves.
+async fn snapshot(shared: &Shared) -> Option<Arc<stats::snapshot::Snapshot>> {
+    let snapshot = shared.stats.snapshot(stats::FRESH).await;
+    snapshot
+        .inspect_err(|error| tracing::warn!(%error, "statistics are not complete"))
+        .ok()
+}
+
+async fn summary(shared: &Shared, only_cpu_and_memory: bool) -> Answer {
+    let snapshot = match shared.stats.rated(stats::FRESH).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => {
+            return text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("Internal Error: {error}"),
+            );
+        }
+    };
+    let disks = if only_cpu_and_memory {
+        None
+    } else {
+        Some(shared.stats.disks(&snapshot).await)
+    };
+    json(&summary::summary(shared.stats.node(), &snapshot, disks.as_ref()))
+}
+
+/// PURE. `?only_cpu_and_memory=true`, in the words Go takes for true.
+fn only_cpu_and_memory(query: &str) -> bool {
+    let value = query
+        .split('&')
+        .find_map(|part| part.strip_prefix("only_cpu_and_memory="));
+    matches!(value, Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_summary_is_asked_for_in_the_query() {
+        for (query, wanted) in [
+            ("only_cpu_and_memory=true", true),
+            ("a=b&only_cpu_and_memory=1", true),
+            ("only_cpu_and_memory=false", false),
+            ("only_cpu_and_memory", false),
+            ("", false),
+        ] {
+            assert_eq!(only_cpu_and_memory(query), wanted, "{query}");
+        }
+    }
 }

@@ -12,6 +12,8 @@ pub(in crate::kubelet::node) fn facts() -> Facts {
             system_uuid: "s1".into(),
             boot_id: "b1".into(),
             cpus: 2,
+            cpu_cores: 2,
+            cpu_sockets: 1,
             memory_bytes: 4 << 30,
             swap_bytes: 0,
             hugepages: vec![(2048, 3), (1 << 20, 0)],
