@@ -124,7 +124,8 @@ fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> serve
         pod_logs: deps.config.pod_logs_dir.clone(),
     };
     let cri = (deps.runtime.clone(), deps.images.clone());
-    let stats = Collector::new(cri, source.clone(), deps.config.clone(), dirs.clone());
+    let who = (deps.config.node.clone(), deps.config.cgroup_root.clone());
+    let stats = Collector::new(cri, source.clone(), who, dirs.clone());
     server::Shared {
         node: deps.config.node.clone(),
         config: deps.server.clone(),

@@ -13,7 +13,6 @@ pub mod resource;
 pub mod snapshot;
 pub mod summary;
 
-use crate::config::KubeletConfig;
 use crate::cri::{self, Images, Runtime};
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::source::Source;
@@ -39,7 +38,8 @@ pub struct Collector {
     runtime: Arc<dyn Runtime>,
     images: Arc<dyn Images>,
     source: Arc<Source>,
-    config: Arc<KubeletConfig>,
+    node: Arc<str>,
+    cgroup_root: Box<str>,
     dirs: Dirs,
     machine: Machine,
     cgroups: Option<Arc<Cgroups>>,
@@ -67,18 +67,19 @@ impl fmt::Debug for Collector {
 }
 
 impl Collector {
-    /// A collector that has not looked yet.
+    /// A collector that has not looked yet, of the node of this name; Pods' cgroups are below `cgroup_root`.
     pub fn new(
         (runtime, images): (Arc<dyn Runtime>, Arc<dyn Images>),
         source: Arc<Source>,
-        config: Arc<KubeletConfig>,
+        (node, cgroup_root): (Arc<str>, Box<str>),
         dirs: Dirs,
     ) -> Self {
         Self {
             runtime,
             images,
             source,
-            config,
+            node,
+            cgroup_root,
             dirs,
             machine: machine::read(),
             // Without cgroups the runtime's numbers are all there is; the pod side says so in the log.
@@ -90,7 +91,7 @@ impl Collector {
 
     /// Our Node's name.
     pub fn node(&self) -> &str {
-        &self.config.node
+        &self.node
     }
 
     /// Facts about the machine that do not change.
@@ -158,6 +159,12 @@ impl Collector {
         last.made = Some((now, snapshot.clone()));
         Ok(snapshot)
     }
+}
+
+/// A collector over a runtime without anything, for tests of what needs one.
+#[cfg(test)]
+pub(crate) fn idle() -> Arc<Collector> {
+    tests::collector(&crate::testing::fake_cri::FakeCri::new())
 }
 
 #[cfg(test)]

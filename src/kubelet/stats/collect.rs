@@ -53,7 +53,7 @@ pub(super) async fn look(collector: &Collector, pause: &str) -> cri::Result<Snap
         full_name(&spec.unwrap_or_else(listed))
     };
     let mut pods = listed(&sandboxes, &containers, pause, &image);
-    let root = collector.config.cgroup_root.to_string();
+    let root = collector.cgroup_root.to_string();
     let (cgroups, dirs) = (collector.cgroups.clone(), collector.dirs.clone());
     let mut snapshot = blocking(move || {
         let mut snapshot = Snapshot {
