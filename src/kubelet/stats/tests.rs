@@ -8,7 +8,12 @@ pub(super) fn collector(fake: &FakeCri) -> Arc<Collector> {
         pod_logs: dir.into(),
     };
     let cri = (Arc::new(fake.clone()) as _, Arc::new(fake.clone()) as _);
-    Arc::new(Collector::new(cri, Arc::default(), ("w1".into(), "/".into()), dirs))
+    Arc::new(Collector::new(
+        cri,
+        Arc::default(),
+        ("w1".into(), "/".into()),
+        dirs,
+    ))
 }
 
 async fn passes(collector: &Collector) -> u64 {

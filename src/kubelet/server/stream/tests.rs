@@ -78,6 +78,7 @@ async fn node() -> Node {
             pod_logs: "/nowhere".into(),
         },
         streams: Arc::default(),
+        stats: crate::kubelet::stats::idle(),
         drain: crate::task::Drain::new().signal(),
     };
     Node {

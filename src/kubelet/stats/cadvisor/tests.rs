@@ -70,8 +70,10 @@ fn every_cgroup_with_the_labels_of_its_owner() {
     let text = cadvisor(&Machine::default(), Some(&snapshot()), 7_000_000_000);
     let main = r#"container="main",id="/p/c1",image="busybox",name="c1",namespace="ns",pod="web""#;
     let cpu = r#"container="main",cpu="total",id="/p/c1",image="busybox",name="c1",namespace="ns",pod="web""#;
-    let disk = r#"container="main",device="/dev/sda",id="/p/c1",image="busybox",name="c1",namespace="ns",pod="web""#;
-    let sandbox = r#"container="",id="/p/s1",image="busybox",interface="eth0",name="s1",namespace="ns",pod="web""#;
+    let disk =
+        r#"container="main",device="/dev/sda",id="/p/c1",image="busybox",name="c1",namespace="ns",pod="web""#;
+    let sandbox =
+        r#"container="",id="/p/s1",image="busybox",interface="eth0",name="s1",namespace="ns",pod="web""#;
     let pod = r#"container="",id="/p",image="",name="",namespace="ns",pod="web""#;
     let root = r#"container="",device="/dev/sda",id="/",image="",name="",namespace="",pod="""#;
     for line in [
@@ -91,7 +93,9 @@ fn every_cgroup_with_the_labels_of_its_owner() {
     ] {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
-    let quotas = text.lines().filter(|line| line.starts_with("container_spec_cpu_quota{"));
+    let quotas = text
+        .lines()
+        .filter(|line| line.starts_with("container_spec_cpu_quota{"));
     assert_eq!(quotas.count(), 1, "only where there is a quota");
 }
 
@@ -109,5 +113,8 @@ fn each_family_has_its_head_once() {
 #[test]
 fn a_failed_scrape_says_so() {
     let text = cadvisor(&Machine::default(), None, 0);
-    assert!(text.contains("\ncontainer_scrape_error 1\n") && text.contains("machine_cpu_cores"), "{text}");
+    assert!(
+        text.contains("\ncontainer_scrape_error 1\n") && text.contains("machine_cpu_cores"),
+        "{text}"
+    );
 }

@@ -98,7 +98,10 @@ fn disks() -> Disks {
 fn the_whole_summary() {
     let all = summary("w1", &snapshot(), Some(&disks()));
     let node = &all["node"];
-    assert_eq!((&node["nodeName"], &node["systemContainers"][0]["name"]), (&json!("w1"), &json!("pods")));
+    assert_eq!(
+        (&node["nodeName"], &node["systemContainers"][0]["name"]),
+        (&json!("w1"), &json!("pods"))
+    );
     assert_eq!(node["cpu"]["usageNanoCores"], 42);
     assert_eq!(node["memory"]["workingSetBytes"], 900);
     assert_eq!(node["memory"]["availableBytes"], 4100);
@@ -106,9 +109,15 @@ fn the_whole_summary() {
     assert_eq!(node["fs"]["inodesUsed"], 10);
     assert_eq!(node["runtime"]["imageFs"]["usedBytes"], 70);
     let pod = &all["pods"][0];
-    assert_eq!(pod["podRef"], json!({"name": "web", "namespace": "default", "uid": "u1"}));
+    assert_eq!(
+        pod["podRef"],
+        json!({"name": "web", "namespace": "default", "uid": "u1"})
+    );
     assert_eq!(pod["startTime"], "2026-11-21T14:13:38Z");
-    assert_eq!((&pod["network"]["name"], &pod["network"]["rxBytes"]), (&json!("eth0"), &json!(7)));
+    assert_eq!(
+        (&pod["network"]["name"], &pod["network"]["rxBytes"]),
+        (&json!("eth0"), &json!(7))
+    );
     assert_eq!(pod["network"]["interfaces"][0]["name"], "net1");
     assert_eq!(pod["volume"][1]["usedBytes"], 9000);
     assert_eq!(pod["ephemeral-storage"]["usedBytes"], 100 + 4 + 20 + 3);
@@ -116,7 +125,10 @@ fn the_whole_summary() {
     let container = &pod["containers"][0];
     assert_eq!(container["rootfs"]["usedBytes"], 20);
     assert_eq!(container["logs"]["usedBytes"], 3);
-    assert!(container["swap"].get("swapAvailableBytes").is_none(), "swap is not limited");
+    assert!(
+        container["swap"].get("swapAvailableBytes").is_none(),
+        "swap is not limited"
+    );
     assert!(container["memory"]["psi"]["some"]["avg10"].is_number());
 }
 
