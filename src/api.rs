@@ -107,6 +107,9 @@ impl Error {
 /// Result of an API call.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Told of every request: verb, host and port of the server, status code (`None`: no answer), and how long it took.
+pub type Observe = std::sync::Arc<dyn Fn(&'static str, &str, Option<u16>, std::time::Duration) + Send + Sync>;
+
 /// Writes about Pods.
 #[async_trait]
 pub trait Pods: Send + Sync {

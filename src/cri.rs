@@ -63,6 +63,9 @@ impl Error {
     }
 }
 
+/// Told of every finished call: its RPC name, how long it took, and whether it failed.
+pub type Observe = std::sync::Arc<dyn Fn(&'static str, std::time::Duration, bool) + Send + Sync>;
+
 /// Result of a CRI call.
 pub type Result<T> = std::result::Result<T, Error>;
 

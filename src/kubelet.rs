@@ -14,6 +14,7 @@ pub mod hash;
 pub mod hosts;
 pub mod images;
 pub mod last_words;
+pub mod metrics;
 pub mod logs;
 pub mod node;
 pub mod observe;
@@ -39,6 +40,7 @@ use crate::model::pod::Pod;
 use crate::task::DrainSignal;
 use dirs::Dirs;
 use env::ServiceEnv;
+use metrics::KubeletMetrics;
 use node::NodeAgent;
 use rustls::server::ResolvesServerCert;
 use source::Source;
@@ -73,6 +75,8 @@ pub struct KubeletDeps {
     pub streams: Arc<server::stream::Streams>,
     /// Who calls the API, and may they.
     pub reviews: Arc<dyn Reviews>,
+    /// What is counted.
+    pub metrics: KubeletMetrics,
     /// Services with a cluster IP, for environment variables; may change while the agent runs.
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
 }
@@ -134,6 +138,7 @@ fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> serve
         pods: deps.pods.clone(),
         streams: deps.streams.clone(),
         stats: Arc::new(stats),
+        metrics: deps.metrics.clone(),
         dirs,
         drain,
     }

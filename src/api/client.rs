@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -62,6 +62,7 @@ pub struct Client {
     refused: Arc<Notify>,
     /// What was said about failures that repeat; shared by all watches, so that one outage is one line a minute.
     said: Arc<Mutex<SayOnce>>,
+    observe: Arc<OnceLock<super::Observe>>,
 }
 
 /// One set of credentials with its connections.
@@ -174,6 +175,7 @@ impl Client {
             way: Arc::new(ArcSwap::from_pointee(way)),
             refused: Arc::default(),
             said: Arc::new(Mutex::new(SayOnce::new(SAY_EVERY))),
+            observe: Arc::default(),
         }
     }
 
@@ -181,6 +183,11 @@ impl Client {
     pub fn replace(&self, config: &ClientConfig) -> std::result::Result<(), kubeconfig::Error> {
         self.way.store(Arc::new(Way::new(config)?));
         Ok(())
+    }
+
+    /// From now on all clones tell of every request. Only the first observer is told.
+    pub fn observe(&self, observe: super::Observe) {
+        drop(self.observe.set(observe));
     }
 
     /// Waits until the API server has refused our credentials (401), now or since this was last awaited.
@@ -314,10 +321,19 @@ impl Client {
             path: path.clone(),
             cause: e.to_string(),
         })?;
-        let response = through
-            .send(request)
-            .await
-            .map_err(|e| words::unreachable(verb, &path, &e, place))?;
+        let begin = Instant::now();
+        let response = through.send(request).await;
+        if let Some(observe) = self.observe.get() {
+            let host = place
+                .server
+                .split("://")
+                .last()
+                .unwrap_or_default()
+                .trim_end_matches('/');
+            let code = response.as_ref().ok().map(|r| r.status().as_u16());
+            observe(verb, host, code, begin.elapsed());
+        }
+        let response = response.map_err(|e| words::unreachable(verb, &path, &e, place))?;
         let code = response.status().as_u16();
         if response.status().is_success() {
             return Ok(response);

@@ -8,6 +8,7 @@ use crate::api::{Change, Client, ConfigReader, Recorder, events};
 use crate::config::Config;
 use crate::cri::{self, grpc::GrpcCri};
 use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::server::stream::Streams;
 use crate::kubelet::{Kubelet, KubeletDeps};
 use crate::model::Object;
@@ -112,7 +113,9 @@ impl Build<'_> {
         services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     ) -> anyhow::Result<()> {
         let config = &self.config.kubelet;
-        let cri = self.runtime()?;
+        let metrics = KubeletMetrics::default();
+        let cri = self.runtime()?.observed(metrics.of_runtime());
+        self.client.observe(metrics.of_api());
         let deps = KubeletDeps {
             runtime: Arc::new(cri.clone()),
             images: Arc::new(cri),
@@ -125,6 +128,7 @@ impl Build<'_> {
             serving: self.serving.clone(),
             streams: self.streams(),
             reviews: Arc::new(self.client.clone()),
+            metrics,
             services,
         };
         let kubelet = Kubelet::new(deps, pods)?;

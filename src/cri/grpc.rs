@@ -61,6 +61,7 @@ pub struct GrpcCri {
     images: ImageServiceClient<Channel>,
     socket: PathBuf,
     timeout: Duration,
+    observe: Option<super::Observe>,
 }
 
 impl GrpcCri {
@@ -81,6 +82,7 @@ impl GrpcCri {
             images: ImageServiceClient::new(channel).max_decoding_message_size(MAX_MESSAGE),
             socket: path.into(),
             timeout,
+            observe: None,
         })
     }
 
@@ -102,6 +104,12 @@ impl GrpcCri {
         }
     }
 
+    /// The same, that tells of every call.
+    pub fn observed(mut self, observe: super::Observe) -> Self {
+        self.observe = Some(observe);
+        self
+    }
+
     /// The socket.
     pub fn socket(&self) -> &Path {
         &self.socket
@@ -113,7 +121,22 @@ impl GrpcCri {
         name: &'static str,
         answer: impl Future<Output = std::result::Result<Response<T>, Status>>,
     ) -> Result<T> {
-        within(name, Some(self.timeout), answer).await
+        self.within(name, Some(self.timeout), answer).await
+    }
+
+    /// A time limit of its own.
+    async fn within<T>(
+        &self,
+        name: &'static str,
+        limit: Option<Duration>,
+        answer: impl Future<Output = std::result::Result<Response<T>, Status>>,
+    ) -> Result<T> {
+        let begin = tokio::time::Instant::now();
+        let result = within(name, limit, answer).await;
+        if let Some(observe) = &self.observe {
+            observe(name, begin.elapsed(), result.is_err());
+        }
+        result
     }
 }
 

@@ -6,6 +6,7 @@ use crate::cri::{self, Runtime};
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::env::ServiceEnv;
 use crate::kubelet::images::ImageManager;
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::refs;
 use crate::kubelet::volume::Volumes;
@@ -65,6 +66,8 @@ pub struct Context {
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     /// One permit for each sandbox or container that is being created.
     pub starts: Semaphore,
+    /// What is counted.
+    pub metrics: KubeletMetrics,
     /// Now.
     pub clock: Clock,
 }

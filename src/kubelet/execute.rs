@@ -68,6 +68,7 @@ pub async fn create_sandbox(
     seen: Timestamp,
 ) -> Result<(), String> {
     let made = try_create_sandbox(context, pod, attempt, seen).await;
+    context.metrics.pod_started(made.is_ok());
     if let Err(message) = &made {
         let text = format!("Failed to create pod sandbox: {message}");
         context.tell(pod, EventType::Warning, "FailedCreatePodSandBox", text);
@@ -95,7 +96,9 @@ async fn try_create_sandbox(
     files::make_log_dir(context, pod)
         .await
         .map_err(|e| e.to_string())?;
+    let begin = tokio::time::Instant::now();
     cgroup::create(context, pod).await?;
+    context.metrics.cgroups("create", begin.elapsed());
     let _turn = context
         .starts
         .acquire()
@@ -200,6 +203,8 @@ pub async fn remove_leftovers(context: &Context, pod: &Pod) -> Result<(), String
     let uid: &PodUid = &pod.metadata.uid;
     let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     context.volumes.teardown(uid).await.map_err(failed("volumes"))?;
+    let begin = tokio::time::Instant::now();
     cgroup::remove(context, pod).await?;
+    context.metrics.cgroups("destroy", begin.elapsed());
     files::remove_logs(context, pod).await.map_err(failed("logs"))
 }

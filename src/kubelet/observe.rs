@@ -8,6 +8,7 @@
 mod convert;
 
 use crate::cri::{self, Runtime, v1};
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::observed::{ContainerState, Observed, Sandbox};
 use crate::model::{ContainerId, PodUid, SandboxId};
 use crate::task::{DrainSignal, SayOnce};
@@ -40,6 +41,7 @@ type Callback = Box<dyn Fn(PodUid) + Send + Sync>;
 pub struct Observer {
     runtime: Arc<dyn Runtime>,
     dirty: Callback,
+    metrics: KubeletMetrics,
     state: Mutex<State>,
     /// Asks for a relist now.
     relist_now: Notify,
@@ -67,9 +69,19 @@ impl Observer {
     /// An observer that calls `dirty` for every Pod whose sandboxes or containers may have changed. The callback must
     /// not block; it may be called several times for one change.
     pub fn new(runtime: Arc<dyn Runtime>, dirty: impl Fn(PodUid) + Send + Sync + 'static) -> Arc<Self> {
+        Self::counted(runtime, KubeletMetrics::default(), dirty)
+    }
+
+    /// As [`Observer::new`], counting relists.
+    pub fn counted(
+        runtime: Arc<dyn Runtime>,
+        metrics: KubeletMetrics,
+        dirty: impl Fn(PodUid) + Send + Sync + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
             runtime,
             dirty: Box::new(dirty),
+            metrics,
             state: Mutex::default(),
             relist_now: Notify::new(),
         })
@@ -123,10 +135,13 @@ impl Observer {
 
     /// Lists everything and calls back for every Pod that differs from what was known.
     pub async fn relist(&self) -> cri::Result<()> {
+        let begin = Instant::now();
+        let interval = self.last_relist().map(|last| begin - last);
         let (sandboxes, containers) = tokio::try_join!(
             self.runtime.list_pod_sandboxes(None),
             self.runtime.list_containers(None)
         )?;
+        self.metrics.relisted(begin.elapsed(), interval);
         let listed = convert::fingerprints(&sandboxes, &containers);
         for uid in self.merge(listed) {
             tracing::debug!(pod.uid = %uid, "relist found a change");

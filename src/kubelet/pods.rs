@@ -101,7 +101,9 @@ fn context(
     Context {
         images: ImageManager::new(deps.images.clone()),
         volumes: Volumes::new(dirs.clone(), deps.config_data.clone()),
-        probes: Probes::new(deps.runtime.clone(), deps.events.clone(), mark, clock()),
+        probes: Probes::new(deps.runtime.clone(), deps.events.clone(), mark, clock())
+            .with_metrics(deps.metrics.clone()),
+        metrics: deps.metrics,
         runtime: deps.runtime,
         image_service: deps.images,
         pods: deps.pods,
@@ -131,7 +133,8 @@ pub(super) async fn serve(
     drain: DrainSignal,
 ) {
     let dirty = marks.clone();
-    let observer = Observer::new(context.runtime.clone(), move |uid| dirty.mark(uid));
+    let mark = move |uid| dirty.mark(uid);
+    let observer = Observer::counted(context.runtime.clone(), context.metrics.clone(), mark);
     let workers = Workers::new(context.clone(), observer.clone(), source.clone(), marks.clone());
     let (tell_listed, listed) = watch::channel(false);
     let side = Side {
@@ -165,6 +168,9 @@ impl Side {
     async fn feed(&self, mut changes: mpsc::Receiver<Change<Pod>>, listed: watch::Sender<bool>) {
         while let Some(change) = changes.recv().await {
             for uid in self.source.apply(change) {
+                if self.source.get(&uid).is_some() {
+                    self.context.metrics.seen(&uid);
+                }
                 self.marks.mark(uid);
             }
             if self.source.listed() {

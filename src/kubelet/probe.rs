@@ -14,6 +14,7 @@ pub(crate) use run::port;
 
 use crate::api::{EventType, Events};
 use crate::cri::Runtime;
+use crate::kubelet::metrics::{KubeletMetrics, ProbeOf};
 use crate::kubelet::plan::ProbeView;
 use crate::kubelet::refs;
 use crate::model::pod::{Container, Pod, Probe};
@@ -55,6 +56,7 @@ struct Inner {
     mark: Mark,
     /// Instances that started before this were there before this agent.
     agent_start: Timestamp,
+    metrics: KubeletMetrics,
     /// Protects the instances only; never held over an await.
     pods: Mutex<HashMap<PodUid, HashMap<ContainerId, Instance>>>,
 }
@@ -88,8 +90,17 @@ impl Probes {
             events,
             mark,
             agent_start: now,
+            metrics: KubeletMetrics::default(),
             pods: Mutex::default(),
         }))
+    }
+
+    /// The same, counted; before the first probe.
+    pub fn with_metrics(mut self, metrics: KubeletMetrics) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.metrics = metrics;
+        }
+        self
     }
 
     /// Says which instances of a Pod run now: probes of new ones start, of others end. A Pod that is being deleted is
@@ -236,7 +247,9 @@ impl Task {
         let mut tick = schedule.first();
         while !done(self.kind, state.verdict) {
             tokio::time::sleep_until(begin + tick.at).await;
+            let asked = Instant::now();
             let outcome = run::run(&self.probe, &self.target).await;
+            self.count(&outcome, asked.elapsed());
             let now = begin.elapsed();
             tick = if self.take(&mut state, tick, outcome) && tick.early {
                 schedule.settle(now)
@@ -244,6 +257,22 @@ impl Task {
                 schedule.next(tick, now)
             };
         }
+    }
+
+    fn count(&self, outcome: &Outcome, took: Duration) {
+        let meta = &self.pod.metadata;
+        let of = ProbeOf {
+            container: &self.target.container.name,
+            namespace: &meta.namespace,
+            pod: &meta.name,
+            kind: self.kind.word(),
+        };
+        let success = match outcome {
+            Outcome::Success | Outcome::Warning(_) => Some(true),
+            Outcome::Failure(_) => Some(false),
+            Outcome::Error(_) => None,
+        };
+        self.probes.0.metrics.probed(&meta.uid, &of, success, took);
     }
 
     /// Counts one outcome, tells about it, and answers whether it was a success.

@@ -21,6 +21,7 @@ use crate::api::{Pods, Reviews, UserInfo};
 use crate::config::ServerConfig;
 use crate::cri::Runtime;
 use crate::kubelet::dirs::Dirs;
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::source::Source;
 use crate::kubelet::stats::Collector;
 use crate::task::DrainSignal;
@@ -56,6 +57,8 @@ pub struct Shared {
     pub drain: DrainSignal,
     /// What runs, and what it uses.
     pub stats: Arc<Collector>,
+    /// What is counted.
+    pub metrics: KubeletMetrics,
 }
 
 impl fmt::Debug for Shared {

@@ -17,7 +17,7 @@ use crate::cri::{self, Images, Runtime};
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::source::Source;
 use crate::model::machine::Machine;
-use crate::sys::cgroup::Cgroups;
+use crate::sys::cgroup::{Cgroups, Version};
 use crate::sys::machine;
 use snapshot::{Before, Disks, Snapshot};
 use std::fmt;
@@ -135,6 +135,20 @@ impl Collector {
         }
         tokio::time::sleep(RATE_PAUSE).await;
         self.pass(&mut last).await
+    }
+
+    /// 1 or 2; 0 without cgroups.
+    pub fn cgroup_version(&self) -> u64 {
+        match self.cgroups.as_ref().map(|cgroups| cgroups.version()) {
+            None => 0,
+            Some(Version::V2) => 2,
+            Some(Version::V1 | Version::Hybrid) => 1,
+        }
+    }
+
+    /// Bytes the logs of running containers take: container, namespace, Pod, UID.
+    pub async fn logs(&self, snapshot: &Arc<Snapshot>) -> Vec<([String; 4], u64)> {
+        disk::logs(&self.dirs, snapshot).await
     }
 
     /// Disk use of what a snapshot shows.

@@ -11,6 +11,7 @@ mod state;
 use crate::api::EventType;
 use crate::kubelet::context::Context;
 use crate::kubelet::last_words;
+use crate::kubelet::metrics;
 use crate::kubelet::observe::Observer;
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{Input, Intent, Memory, Plan, plan, recall};
@@ -142,8 +143,10 @@ impl Workers {
 
     /// One look at one Pod. Returns when to look again without a mark.
     async fn pass(self: Arc<Self>, uid: PodUid) -> Option<Instant> {
+        let begin = Instant::now();
         // Before the look at the runtime: what ended until now is visible there, what ends later marks us again.
         let known = self.slots().get(&uid).cloned();
+        let mut kind = if known.is_some() { "sync" } else { "create" };
         if let Some(slot) = known {
             let done = std::mem::take(&mut *slot.done.lock().unwrap_or_else(PoisonError::into_inner));
             slot.state.lock().await.settle(done, self.context.now());
@@ -169,10 +172,16 @@ impl Workers {
             self.context.probes.forget(&uid);
             if !state.in_api {
                 self.slots().remove(&uid);
+                self.context.metrics.gone(&uid);
             }
+            self.context.metrics.worked("terminated", begin.elapsed());
             return None;
         }
+        if matches!(state.intent(), Intent::Terminate { .. }) {
+            kind = "terminating";
+        }
         let wake = self.advance(&slot, &mut state, &observed, now);
+        self.context.metrics.worked(kind, begin.elapsed());
         let pause = wake.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
         // A millisecond more, so that a wait of the plan is really over.
         pause.map(|pause| Instant::now() + pause + Duration::from_millis(1))
@@ -198,6 +207,7 @@ impl Workers {
             volumes: tokio::sync::Mutex::new(false),
         });
         self.slots().insert(uid.clone(), slot.clone());
+        self.context.metrics.worker_started(uid);
         Some(slot)
     }
 
@@ -264,6 +274,11 @@ impl Workers {
             now,
         });
         self.source.tell(&pod.metadata.uid, &new);
+        if let Some(init) = metrics::started(&pod, observed) {
+            let age = now.duration_since(pod.metadata.creation_timestamp.unwrap_or(now));
+            let age = Duration::try_from(age).unwrap_or_default();
+            self.context.metrics.running(&pod.metadata.uid, age, init);
+        }
         state.computed = Some(new.clone());
         if state.in_api && !forgotten(&pod, observed) {
             slot.reporter.report(new);

@@ -1,6 +1,6 @@
 //! The image calls.
 
-use super::{GrpcCri, gone_is_done, within};
+use super::{GrpcCri, gone_is_done};
 use crate::cri::{Images, Result, v1};
 use async_trait::async_trait;
 
@@ -43,7 +43,9 @@ impl Images for GrpcCri {
             auth: auth.cloned(),
             sandbox_config: sandbox_config.cloned(),
         };
-        let reply = within("PullImage", None, self.images.clone().pull_image(request)).await?;
+        let reply = self
+            .within("PullImage", None, self.images.clone().pull_image(request))
+            .await?;
         Ok(reply.image_ref)
     }
 

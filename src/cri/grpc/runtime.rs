@@ -1,6 +1,6 @@
 //! The sandbox and container calls.
 
-use super::{GrpcCri, from_status, gone_is_done, within};
+use super::{GrpcCri, from_status, gone_is_done};
 use crate::cri::{Error, ExecOutput, POD_UID_LABEL, Result, Runtime, v1};
 use crate::model::{ContainerId, PodUid, SandboxId};
 use async_trait::async_trait;
@@ -64,12 +64,13 @@ impl Runtime for GrpcCri {
             runtime_handler: runtime_handler.to_owned(),
         };
         // Twice the ordinary limit, as kubelet: the network plugin has its time in here.
-        let reply = within(
-            "RunPodSandbox",
-            Some(self.timeout * 2),
-            self.runtime.clone().run_pod_sandbox(request),
-        )
-        .await?;
+        let reply = self
+            .within(
+                "RunPodSandbox",
+                Some(self.timeout * 2),
+                self.runtime.clone().run_pod_sandbox(request),
+            )
+            .await?;
         Ok(reply.pod_sandbox_id.into())
     }
 
@@ -153,12 +154,13 @@ impl Runtime for GrpcCri {
         };
         let grace = Duration::from_secs(u64::try_from(timeout_seconds).unwrap_or(0));
         let limit = self.timeout.saturating_add(grace);
-        let call = within(
-            "StopContainer",
-            Some(limit),
-            self.runtime.clone().stop_container(request),
-        )
-        .await;
+        let call = self
+            .within(
+                "StopContainer",
+                Some(limit),
+                self.runtime.clone().stop_container(request),
+            )
+            .await;
         gone_is_done(call)
     }
 
@@ -234,7 +236,9 @@ impl Runtime for GrpcCri {
             timeout: whole_seconds(timeout),
         };
         let limit = (!timeout.is_zero()).then(|| self.timeout.saturating_add(timeout));
-        let reply = within("ExecSync", limit, self.runtime.clone().exec_sync(request)).await?;
+        let reply = self
+            .within("ExecSync", limit, self.runtime.clone().exec_sync(request))
+            .await?;
         Ok(ExecOutput {
             stdout: reply.stdout,
             stderr: reply.stderr,

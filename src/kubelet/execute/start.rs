@@ -143,7 +143,10 @@ async fn pull(
     let on_event = |event: crate::kubelet::images::ImageEvent| {
         context.tell_container(&start.pod, &start.name, event.kind, (event.reason, event.message));
     };
-    match context.images.ensure(request, &on_event).await {
+    let begin = tokio::time::Instant::now();
+    let ensured = context.images.ensure(request, &on_event).await;
+    context.metrics.pulled(&start.pod.metadata.uid, begin.elapsed());
+    match ensured {
         Ok(image) => Ok(image.0.into()),
         Err(error) => Err(StartError {
             reason: error.reason,

@@ -6,6 +6,7 @@ use super::limits::{self, Slot};
 use super::route::{self, Lookup};
 use super::{Caller, Shared, serve};
 use crate::config::ServerConfig;
+use crate::kubelet::metrics::RequestLabels;
 use futures::FutureExt;
 use http::header::{ALLOW, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
@@ -85,6 +86,8 @@ impl Door {
         }
         let address = peer.address.ip().to_canonical();
         request.extensions_mut().insert(Caller { user, address });
+        let counted = RequestLabels::new(request.method(), found.route.pattern);
+        let _under_way = self.shared.metrics.request(counted);
         serve(&self.shared, &found, request).await
     }
 }

@@ -3,7 +3,10 @@
 use super::Shared;
 use super::answer::{Answer, json, text, with_type};
 use super::route::{Endpoint, Found};
+use crate::cri::v1;
+use crate::kubelet::metrics::{self as now, Now};
 use crate::kubelet::stats::{self, cadvisor, resource, summary};
+use crate::sys::usage;
 use crate::telemetry::text::CONTENT_TYPE;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -29,7 +32,51 @@ pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<
                 now,
             ))
         }
-        _ => text(StatusCode::NOT_IMPLEMENTED, "not served yet"),
+        Endpoint::MetricsProbes => metrics(shared.metrics.probes()),
+        _ => metrics(now::render(&now(shared).await) + &shared.metrics.counted()),
+    }
+}
+
+/// What is true now: Pods and containers by state, and this process.
+async fn now(shared: &Shared) -> Now {
+    let pods: Vec<_> = shared
+        .source
+        .uids()
+        .iter()
+        .filter_map(|uid| shared.source.get(uid))
+        .collect();
+    let ended = pods
+        .iter()
+        .filter(|pod| matches!(&*pod.status.phase, "Succeeded" | "Failed"));
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let mut now = Now {
+        node: shared.node.to_string(),
+        desired: count(pods.len()),
+        active: count(pods.len() - ended.count()),
+        cgroup_version: shared.stats.cgroup_version(),
+        process: usage::process(),
+        ..Now::default()
+    };
+    if let Ok(sandboxes) = shared.runtime.list_pod_sandboxes(None).await {
+        let ready = |s: &&v1::PodSandbox| s.state() == v1::PodSandboxState::SandboxReady;
+        now.running = Some(count(sandboxes.iter().filter(ready).count()));
+    }
+    for container in shared.runtime.list_containers(None).await.unwrap_or_default() {
+        *now.containers.entry(state(container.state())).or_default() += 1;
+    }
+    if let Ok(snapshot) = shared.stats.snapshot(stats::FRESH).await {
+        now.logs = shared.stats.logs(&snapshot).await;
+    }
+    now
+}
+
+/// PURE. kubelet's word.
+fn state(state: v1::ContainerState) -> &'static str {
+    match state {
+        v1::ContainerState::ContainerCreated => "created",
+        v1::ContainerState::ContainerRunning => "running",
+        v1::ContainerState::ContainerExited => "exited",
+        v1::ContainerState::ContainerUnknown => "unknown",
     }
 }
 

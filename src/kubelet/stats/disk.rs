@@ -58,6 +58,23 @@ pub(super) async fn look(collector: &Collector, snapshot: &Arc<Snapshot>, kept: 
     disks
 }
 
+/// What the logs of running containers take; nothing where they cannot be read.
+pub(super) async fn logs(dirs: &Dirs, snapshot: &Arc<Snapshot>) -> Vec<([String; 4], u64)> {
+    let (dirs, snapshot) = (dirs.clone(), snapshot.clone());
+    let read = blocking(move || {
+        let mut found = Vec::new();
+        for pod in &snapshot.pods {
+            let logs = dirs.pod_log(&pod.namespace, &pod.name, &PodUid::from(&*pod.uid));
+            for container in &pod.containers {
+                let who = [&container.name, &pod.namespace, &pod.name, &pod.uid].map(String::clone);
+                found.push((who, files(&logs.join(&container.name)).bytes));
+            }
+        }
+        Ok(found)
+    });
+    read.await.unwrap_or_default()
+}
+
 fn read(
     dirs: &Dirs,
     snapshot: &Snapshot,

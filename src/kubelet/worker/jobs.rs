@@ -5,6 +5,7 @@ use super::{Slot, Workers};
 use crate::api::EventType;
 use crate::kubelet::env;
 use crate::kubelet::execute::{self, Start, Stop};
+use crate::kubelet::metrics;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
 use crate::kubelet::volume::Paths;
@@ -168,7 +169,14 @@ impl Workers {
             },
         );
         self.spawn(slot, state, key, async move {
-            Done::Start(name, execute::start_container(&context, &start, &cancel).await)
+            let outcome = execute::start_container(&context, &start, &cancel).await;
+            let kind = metrics::container_type(&start.pod, &name);
+            match &outcome {
+                Ok(true) => context.metrics.container_started(kind, Ok(())),
+                Ok(false) => {}
+                Err(error) => context.metrics.container_started(kind, Err(error.reason)),
+            }
+            Done::Start(name, outcome)
         });
     }
 

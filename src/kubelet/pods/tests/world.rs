@@ -149,6 +149,7 @@ impl World {
             cgroup_v2: false,
             services,
             starts: Semaphore::new(PARALLEL_STARTS),
+            metrics: crate::kubelet::metrics::KubeletMetrics::default(),
             clock,
         }
     }

@@ -79,6 +79,7 @@ async fn node() -> Node {
         },
         streams: Arc::default(),
         stats: crate::kubelet::stats::idle(),
+        metrics: crate::kubelet::metrics::KubeletMetrics::default(),
         drain: crate::task::Drain::new().signal(),
     };
     Node {
