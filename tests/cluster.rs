@@ -24,6 +24,8 @@ mod identity;
 mod join;
 #[path = "cluster/last.rs"]
 mod last;
+#[path = "cluster/metrics.rs"]
+mod metrics;
 #[path = "cluster/pod_network.rs"]
 mod pod_network;
 #[path = "cluster/pods.rs"]
@@ -101,6 +103,10 @@ const TOGETHER: &[Case] = &[
     ("stream_forward::ends", stream_forward::ends),
     ("stream_forward::targets", stream_forward::targets),
     ("stream_forward::proxies", stream_forward::proxies),
+    ("metrics::families", metrics::families),
+    ("metrics::summary", metrics::summary),
+    ("metrics::plausible_numbers", metrics::plausible_numbers),
+    ("metrics::kubectl_top", metrics::kubectl_top),
     ("bad_input::command", bad_input::command),
     (
         "bad_input::volume_of_missing_config_map",
@@ -159,6 +165,7 @@ fn main() -> ExitCode {
 
 fn trial(name: &str, case: fn(&Lab) -> anyhow::Result<()>) -> Trial {
     let ignored = support::upstream() && OURS.contains(&name);
+    let ignored = ignored || (name == "metrics::kubectl_top" && !metrics::has_server());
     let case = move || {
         let lab = support::lab().map_err(|error| format!("{error:#}"))?;
         case(&lab).map_err(|error| format!("{error:#}").into())

@@ -450,11 +450,12 @@ impl KubeletMetrics {
     /// The Pod is no longer here: what counted its probes goes, so that there are never more than Pods have probes.
     pub fn gone(&self, uid: &PodUid) {
         let (took, results) = self.starts().gone(uid);
-        took.iter()
-            .for_each(|labels| drop(self.0.probes_took.remove(labels)));
-        results
-            .iter()
-            .for_each(|labels| drop(self.0.probes.remove(labels)));
+        for labels in &took {
+            self.0.probes_took.remove(labels);
+        }
+        for labels in &results {
+            self.0.probes.remove(labels);
+        }
     }
 
     /// For others who count for the node: the certificates.

@@ -26,6 +26,8 @@ pub enum Group {
     Upstream,
     /// Joining a node by `kubeadm join`.
     Kubeadm,
+    /// metrics-server, which asks nodes what runs on them and answers `kubectl top`.
+    MetricsServer,
     /// Upstream's conformance suite: its tests, what runs them, and what goes into its images.
     Conformance,
 }
@@ -111,6 +113,14 @@ pub fn ensure(groups: &[Group], progress: &mut dyn FnMut(BuildStep)) -> Result<B
         .values()
         .try_for_each(|path| dirs::check_visible_in_nodes(path))?;
     Ok(found)
+}
+
+/// The binaries of a group that are there already; `None` when one would have to be built.
+pub fn present(group: Group) -> Option<Binaries> {
+    let bin = dirs::lab_dir().join("bin");
+    let recipes = RECIPES.iter().filter(|recipe| recipe.group == group);
+    let found = recipes.map(|recipe| Some((recipe.name, locate(recipe, &bin)?)));
+    found.collect::<Option<_>>().map(Binaries)
 }
 
 fn locate(recipe: &Recipe, bin: &Path) -> Option<PathBuf> {

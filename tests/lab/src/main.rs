@@ -33,6 +33,9 @@ enum Command {
         /// Upstream's conformance suite too
         #[arg(long)]
         conformance: bool,
+        /// metrics-server too, for the test of `kubectl top`
+        #[arg(long)]
+        metrics_server: bool,
     },
     /// Bring a cluster up and keep it until Ctrl-C
     Up(Up),
@@ -137,7 +140,12 @@ fn main() -> ExitCode {
         Command::Build {
             upstream,
             conformance,
-        } => build(upstream, conformance),
+            metrics_server,
+        } => build(&[
+            (upstream, Group::Upstream),
+            (conformance, Group::Conformance),
+            (metrics_server, Group::MetricsServer),
+        ]),
         Command::Up(options) => up(options),
         Command::Demo(options) => demo(options),
         Command::Bench(options) => bench(options),
@@ -153,13 +161,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn build(upstream: bool, conformance: bool) -> Result<ExitCode> {
+fn build(wanted: &[(bool, Group)]) -> Result<ExitCode> {
     packages::ensure(&mut |text| println!("{text}"))?;
-    let wanted = [(upstream, Group::Upstream), (conformance, Group::Conformance)];
-    let groups: Vec<Group> = wanted
-        .into_iter()
-        .filter_map(|(yes, group)| yes.then_some(group))
-        .collect();
+    let wanted = wanted.iter().filter(|(yes, _)| *yes);
+    let groups: Vec<Group> = wanted.map(|(_, group)| *group).collect();
     binaries::ensure(&groups, &mut |step| println!("{step}"))?;
     println!("everything is built");
     Ok(ExitCode::SUCCESS)

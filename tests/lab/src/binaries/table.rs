@@ -236,6 +236,20 @@ pub(super) const RECIPES: &[Recipe] = &[
         &["version", "-o", "short"],
         Group::Kubeadm,
     ),
+    Recipe {
+        name: "metrics-server",
+        version: "0.9.0",
+        // Built with `go install` it calls itself v0.0.0-master; what it asks of a node has not changed for years.
+        version_args: &["--version"],
+        fits: ("0.0.0", 1),
+        source: Source::Install {
+            package: "sigs.k8s.io/metrics-server/cmd/metrics-server",
+            version: "v0.9.0",
+            cgo: false,
+        },
+        group: Group::MetricsServer,
+        subdir: "",
+    },
     plugin(
         "bridge",
         "github.com/containernetworking/plugins/plugins/main/bridge",
