@@ -21,8 +21,8 @@ mod values;
 pub use flags::{Cli, Command, Flags};
 pub use kubelet_flags::KubeletFlags;
 pub use types::{
-    ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, KubeletConfig, LogFormat, NetworkConfig,
-    NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, KubeletConfig, LogFormat, LogRotation,
+    NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect, TelemetryConfig,
 };
 
 use settings::Settings;

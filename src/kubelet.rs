@@ -113,8 +113,11 @@ impl Kubelet {
         let source = Arc::new(Source::default());
         let shared = shared(&deps, &source, drain.clone());
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
+        let (dirs, log_rotation) = (shared.dirs.clone(), deps.config.log_rotation);
+        let rotation = logs::rotation::run(deps.runtime.clone(), dirs, log_rotation, drain.clone());
         tokio::join!(
             agent.run(drain.clone()),
+            rotation,
             server::run(shared, serving, reviews, drain.clone()),
             pods::run(deps, (ips, allocatable), source, changes, drain)
         );

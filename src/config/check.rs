@@ -63,7 +63,8 @@ fn zero(of: Kind, value: &Value) -> Result<(), String> {
         | Kind::Socket
         | Kind::Cgroup
         | Kind::Domain
-        | Kind::Quantity => kind(Kind::Text, value),
+        | Kind::Quantity
+        | Kind::Size => kind(Kind::Text, value),
         _ => kind(of, value),
     }
 }
@@ -127,8 +128,9 @@ fn text_kind(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Duration if duration(text).is_some() => Ok(()),
         Kind::Duration if duration_nanos(text).is_some() => Err(format!("{text:?} is less than nothing")),
         Kind::Duration => Err(format!("{text:?} is not a duration, as 1m30s")),
-        Kind::Quantity if quantity(text).is_some() => Ok(()),
-        Kind::Quantity => Err(format!("{text:?} is not a quantity, as 10Mi")),
+        Kind::Quantity | Kind::Size if quantity(text).is_some() => Ok(()),
+        Kind::Size if text.strip_prefix('-').and_then(quantity).is_some() => Ok(()),
+        Kind::Quantity | Kind::Size => Err(format!("{text:?} is not a quantity, as 10Mi")),
         Kind::OneOf(words) if words.contains(&text) => Ok(()),
         Kind::OneOf(words) => Err(format!("{text:?} is not one of {}", words.join(", "))),
         Kind::Ip => ip(text).map(drop),

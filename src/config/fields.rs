@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Duration,
     /// A quantity.
     Quantity,
+    /// A quantity, or a negative one for none.
+    Size,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// An IP address.
@@ -86,7 +88,7 @@ impl Kind {
             Self::Cgroup => "CGROUP",
             Self::Domain => "DOMAIN",
             Self::Duration => "DURATION",
-            Self::Quantity => "QUANTITY",
+            Self::Quantity | Self::Size => "QUANTITY",
             Self::Ip | Self::Ips => "IP",
             Self::Suites => "SUITES",
             Self::Taints => "KEY=VALUE:EFFECT",
@@ -201,6 +203,9 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("clusterDomain", Domain, r#""cluster.local""#, "cluster-domain", "Domain of the cluster's names"),
     Field::acts("clusterDNS", Ips, "[]", "cluster-dns", "Addresses of the cluster's DNS service"),
     Field::acts("resolvConf", PathOrNone, r#""/etc/resolv.conf""#, "resolv-conf", "The node's own DNS configuration, for Pods that use it").zero(),
+    Field::acts("containerLogMaxSize", Kind::Size, r#""10Mi""#, "container-log-max-size", "Size from which on a container's log is rotated; negative for never"),
+    Field::acts("containerLogMaxFiles", Kind::Int(2, i32::MAX as i64), "5", "container-log-max-files", "Most log files of one container"),
+    Field::acts("containerLogMonitorInterval", Duration, r#""10s""#, "", ""),
     Field::acts("maxPods", Kind::Int(1, i32::MAX as i64), "110", "max-pods", "Most Pods this node runs"),
     Field::acts("podLogsDir", Path, r#""/var/log/pods""#, "pod-logs-dir", "Where containers' logs are"),
     Field::acts("containerRuntimeEndpoint", Socket, r#""unix:///run/containerd/containerd.sock""#, "container-runtime-endpoint", "Socket of the container runtime"),
@@ -286,10 +291,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
     Field::nothing("featureGates", Gates, "feature-gates"),
     Field::nothing("memorySwap.swapBehavior", OneOf(&["NoSwap", "LimitedSwap"]), ""),
-    Field::nothing("containerLogMaxSize", Quantity, "container-log-max-size"),
-    Field::nothing("containerLogMaxFiles", Kind::Int(2, i32::MAX as i64), "container-log-max-files"),
+    // One log at a time, however many: compressing is the work.
     Field::nothing("containerLogMaxWorkers", Kind::Int(1, i32::MAX as i64), ""),
-    Field::nothing("containerLogMonitorInterval", Duration, ""),
     Field::nothing("systemReserved", Any, "system-reserved"),
     Field::nothing("kubeReserved", Any, "kube-reserved"),
     Field::nothing("reservedSystemCPUs", Text, "reserved-cpus"),

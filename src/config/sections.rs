@@ -3,9 +3,10 @@
 use super::check;
 use super::names::{is_dns_subdomain, label, taint_of};
 use super::settings::Settings;
+use super::values::quantity;
 use super::{
-    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, KubeletConfig, NetworkConfig,
-    ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, KubeletConfig, LogRotation,
+    NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
 };
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -87,6 +88,12 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             "nodeStatusReportFrequency"
         }),
         lease_seconds: settings.number("nodeLeaseDurationSeconds"),
+        log_rotation: LogRotation {
+            max_size: quantity(settings.text("containerLogMaxSize"))
+                .and_then(|size| u64::try_from(size).ok()),
+            max_files: settings.number("containerLogMaxFiles"),
+            interval: settings.duration("containerLogMonitorInterval"),
+        },
     })
 }
 

@@ -51,6 +51,29 @@ pub struct KubeletConfig {
     pub status_report: Duration,
     /// `nodeLeaseDurationSeconds`; the Lease is renewed four times as often.
     pub lease_seconds: i32,
+    /// When containers' logs are rotated.
+    pub log_rotation: LogRotation,
+}
+
+/// When containers' logs are rotated; defaults are upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogRotation {
+    /// `containerLogMaxSize`, bytes; `None`, upstream's negative size, switches rotation off.
+    pub max_size: Option<u64>,
+    /// `containerLogMaxFiles`, the one that is being written included; at least 2.
+    pub max_files: usize,
+    /// `containerLogMonitorInterval`.
+    pub interval: Duration,
+}
+
+impl Default for LogRotation {
+    fn default() -> Self {
+        Self {
+            max_size: Some(10 << 20),
+            max_files: 5,
+            interval: Duration::from_secs(10),
+        }
+    }
 }
 
 /// Settings of the node's side of the pod network.

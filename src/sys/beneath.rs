@@ -1,8 +1,8 @@
 //! A directory that others may write to, used without ever following a link: what is opened in it is beneath it.
 
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
-use nix::sys::stat::{FileStat, Mode, fstatat};
+use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::File;
 use std::io;
@@ -17,6 +17,19 @@ pub struct Directory {
     fd: OwnedFd,
     /// For messages.
     path: PathBuf,
+}
+
+/// What is known of a file without opening it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Its file system.
+    pub dev: u64,
+    /// Its number there.
+    pub ino: u64,
+    /// Bytes.
+    pub size: u64,
+    /// A regular file: no link, no FIFO, no directory.
+    pub regular: bool,
 }
 
 /// Neither a link nor `..` leads out, at no part of the path.
@@ -71,9 +84,14 @@ impl Directory {
     }
 
     /// What a name in the directory stands for, a link itself; `None` when there is nothing.
-    pub fn stat(&self, name: &str) -> io::Result<Option<FileStat>> {
-        match fstatat(&self.fd, name, nix::fcntl::AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
+    pub fn stat(&self, name: &str) -> io::Result<Option<Stat>> {
+        match fstatat(&self.fd, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Stat {
+                dev: stat.st_dev,
+                ino: stat.st_ino,
+                size: u64::try_from(stat.st_size).unwrap_or(0),
+                regular: stat.st_mode & nix::libc::S_IFMT == nix::libc::S_IFREG,
+            })),
             Err(nix::errno::Errno::ENOENT) => Ok(None),
             Err(error) => Err(named("look at", &self.path.join(name), error)),
         }

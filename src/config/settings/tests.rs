@@ -96,7 +96,7 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
             json!(["TLS_RSA_WITH_AES_128_GCM_SHA256"]),
             "TLS_RSA_WITH_AES_128_GCM_SHA256".into(),
         ),
-        Kind::Quantity => plain("77Mi"),
+        Kind::Quantity | Kind::Size => plain("77Mi"),
         Kind::Taints => (
             json!([{"key": "a", "value": "b", "effect": "NoSchedule"}]),
             "a=b:NoSchedule".into(),
@@ -470,6 +470,18 @@ fn every_flag_of_kubelets_is_known() {
     for flag in twice.chain(OTHER_FLAGS.iter().map(|(flag, _)| *flag)) {
         assert!(seen.insert(flag), "{flag} is in the table twice");
     }
+}
+
+#[test]
+fn a_negative_log_size_switches_rotation_off() {
+    let size = |args: &[&str]| with(&[], args).unwrap().kubelet.log_rotation.max_size;
+    assert_eq!(size(&[]), Some(10 << 20));
+    assert_eq!(size(&["--container-log-max-size=512Ki"]), Some(512 << 10));
+    assert_eq!(size(&["--container-log-max-size=-1"]), None);
+    assert_eq!(
+        file("", &[]).unwrap().kubelet.log_rotation,
+        crate::config::LogRotation::default()
+    );
 }
 
 #[test]

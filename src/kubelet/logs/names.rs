@@ -78,6 +78,11 @@ pub fn sort<'a>(log: &str, names: impl IntoIterator<Item = &'a str>) -> Found {
     found
 }
 
+/// The name of a compressed log.
+pub fn compressed(stem: &str) -> String {
+    format!("{stem}{GZ}")
+}
+
 /// The temporary name a log is compressed under.
 pub fn temporary(stem: &str) -> String {
     format!("{stem}{TMP}")

@@ -95,8 +95,8 @@ impl Place {
     /// The file that has the log's name now.
     fn id(&self) -> io::Result<Option<Id>> {
         Ok(self.dir.stat(&self.name)?.map(|stat| Id {
-            dev: stat.st_dev,
-            ino: stat.st_ino,
+            dev: stat.dev,
+            ino: stat.ino,
         }))
     }
 

@@ -102,6 +102,7 @@ fn config() -> Arc<KubeletConfig> {
         status_update: Duration::from_secs(10),
         status_report: Duration::from_secs(300),
         lease_seconds: 40,
+        log_rotation: Default::default(),
     })
 }
 

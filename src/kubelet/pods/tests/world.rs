@@ -175,6 +175,7 @@ impl World {
             status_update: Duration::from_secs(10),
             status_report: Duration::from_secs(300),
             lease_seconds: 40,
+            log_rotation: Default::default(),
         }
     }
 

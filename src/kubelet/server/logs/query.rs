@@ -66,7 +66,12 @@ pub(super) fn parse<'a>(
     now: Timestamp,
 ) -> Result<Wanted, Error> {
     let pairs: Vec<_> = pairs.collect();
-    let first = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| &**value);
+    let first = |name: &str| {
+        pairs
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| &**value)
+    };
     let flag = |name: &str| first(name).is_some_and(|v| v != "0" && !v.eq_ignore_ascii_case("false"));
     let number = |name: &'static str| first(name).map(|v| int(name, v)).transpose();
     let tail_lines = match first("tail").filter(|tail| !tail.is_empty()) {

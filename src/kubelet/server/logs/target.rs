@@ -47,7 +47,10 @@ fn all(status: &PodStatus) -> impl Iterator<Item = &ContainerStatus> {
 /// Whether a status says that this instance runs.
 pub(super) fn runs(status: &PodStatus, id: &str) -> bool {
     all(status).any(|container| {
-        let running = container.state.as_ref().is_some_and(|state| state.running.is_some());
+        let running = container
+            .state
+            .as_ref()
+            .is_some_and(|state| state.running.is_some());
         running && container.container_id.as_deref() == Some(id)
     })
 }

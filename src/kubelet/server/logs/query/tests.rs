@@ -88,7 +88,11 @@ fn what_is_not_understood_is_told_from_what_makes_no_sense() {
         ("tailLines=", Error::Number("tailLines"), false),
         ("tail=some", Error::Number("tailLines"), false),
         ("limitBytes=1.5", Error::Number("limitBytes"), false),
-        ("sinceSeconds=9223372036854775808", Error::Number("sinceSeconds"), false),
+        (
+            "sinceSeconds=9223372036854775808",
+            Error::Number("sinceSeconds"),
+            false,
+        ),
         ("sinceTime=yesterday", Error::Time, false),
         ("sinceTime=2026-11-21 10:00:00Z", Error::Time, false),
         ("tailLines=-1", Error::NegativeTail, true),

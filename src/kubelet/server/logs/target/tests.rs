@@ -55,9 +55,9 @@ fn the_instance_that_runs_or_ran_last_is_meant() {
     ] {
         let want = want.map(str::to_owned).map_err(str::to_owned);
         assert_eq!(answer(state, last, false), want, "{state} after {last}");
-        let want = previous.map(str::to_owned).ok_or_else(|| {
-            r#"previous terminated container "app" in pod "web" not found"#.to_owned()
-        });
+        let want = previous
+            .map(str::to_owned)
+            .ok_or_else(|| r#"previous terminated container "app" in pod "web" not found"#.to_owned());
         assert_eq!(answer(state, last, true), want, "before {state} after {last}");
     }
 }
