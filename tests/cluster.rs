@@ -24,6 +24,8 @@ mod identity;
 mod join;
 #[path = "cluster/last.rs"]
 mod last;
+#[path = "cluster/logs.rs"]
+mod logs;
 #[path = "cluster/metrics.rs"]
 mod metrics;
 #[path = "cluster/pod_network.rs"]
@@ -83,6 +85,15 @@ const TOGETHER: &[Case] = &[
     ("pods::init_containers", pods::init_containers),
     ("pods::inside", pods::inside),
     ("pods::events", pods::events),
+    ("logs::follow_across_rotation", logs::follow_across_rotation),
+    ("logs::options", logs::options),
+    ("logs::refusals", logs::refusals),
+    ("logs::previous", logs::previous),
+    ("logs::containers", logs::containers),
+    ("logs::long_lines", logs::long_lines),
+    ("logs::follow_ends", logs::follow_ends),
+    ("logs::client_vanishes", logs::client_vanishes),
+    ("logs::links_refused", logs::links_refused),
     ("hooks::post_start", hooks::post_start),
     ("hooks::post_start_fails", hooks::post_start_fails),
     ("hooks::pre_stop", hooks::pre_stop),
@@ -139,7 +150,11 @@ const ALONE: &[Case] = &[
 ];
 
 /// About rustlet's own words and refusals; ignored with upstream's components.
-const OURS: &[&str] = &["join::refused_credentials", "join::unreachable_server"];
+const OURS: &[&str] = &[
+    "join::refused_credentials",
+    "join::unreachable_server",
+    "logs::links_refused",
+];
 
 /// Most cases wait for the cluster most of the time.
 const AT_ONCE: usize = 4;

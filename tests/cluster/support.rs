@@ -76,7 +76,7 @@ impl Lab {
         let cluster = Cluster::up(Options {
             nodes: 2,
             agent,
-            agent_args: Vec::new(),
+            agent_args: vec![format!("--container-log-max-size={}", crate::logs::MAX_SIZE)],
             keep_logs: false,
             progress,
         })?;

@@ -23,7 +23,7 @@ pub struct Options<'a> {
     pub nodes: usize,
     /// Who makes them nodes.
     pub agent: AgentKind,
-    /// More flags for rustlet.
+    /// More flags for rustlet, or for upstream's kubelet.
     pub agent_args: Vec<String>,
     /// Keeps the logs in `target/lab/logs/<id>` after tear-down.
     pub keep_logs: bool,

@@ -29,7 +29,7 @@ pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
         &format!("--hostname-override={}", node.name),
         &format!("--node-ip={}", node.address),
     ]);
-    kubelet.args(more);
+    kubelet.args(&node.settings.agent_args).args(more);
     node.write("/var/lib/kube-proxy/config.yaml", &proxy_config(&node.name))?;
     let mut proxy = Command::new(binaries.path("kube-proxy")?);
     proxy.arg("--config=/var/lib/kube-proxy/config.yaml");
