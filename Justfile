@@ -45,6 +45,11 @@ test-cluster *ARGS: _lab
     {{ root }} env "PATH=$PATH" cargo test -p rustlet-lab --test cluster -- {{ ARGS }}
     {{ root }} env "PATH=$PATH" cargo test --test cluster -- {{ ARGS }}
 
+# Malformed requests to the node's API, for a while (libFuzzer; stable Rust is let use what it needs)
+fuzz SECONDS="60":
+    command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz (once)"; cargo install --locked cargo-fuzz; }
+    RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ SECONDS }} -max_len=4096 -dict=fuzz/request.dict
+
 # Formatting, lints, docs, licences
 check:
     cargo fmt --all --check

@@ -130,6 +130,9 @@ pub trait Runtime: Send + Sync + fmt::Debug {
     ) -> Result<()>;
     /// Makes the runtime write to a new log file after the old one was renamed.
     async fn reopen_container_log(&self, id: &ContainerId) -> Result<()>;
+    /// Writes a container's state into an archive at `location`. `timeout` has a resolution of seconds; zero is the
+    /// runtime's own limit.
+    async fn checkpoint_container(&self, id: &ContainerId, location: &str, timeout: Duration) -> Result<()>;
 
     /// Runs a command in a container and waits for it. `timeout` has a resolution of seconds; zero waits for ever.
     /// A command that takes longer gives an error with [`Error::is_timeout`].

@@ -22,6 +22,7 @@ pub mod observed;
 pub mod plan;
 mod pods;
 pub mod probe;
+pub mod pulse;
 pub mod qos;
 pub mod quantity;
 pub mod refs;
@@ -40,8 +41,10 @@ use crate::model::pod::Pod;
 use crate::task::DrainSignal;
 use dirs::Dirs;
 use env::ServiceEnv;
+use jiff::Timestamp;
 use metrics::KubeletMetrics;
 use node::NodeAgent;
+use pulse::Pulse;
 use rustls::server::ResolvesServerCert;
 use source::Source;
 use stats::Collector;
@@ -111,7 +114,8 @@ impl Kubelet {
         let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
         let allocatable = agent.allocatable();
         let source = Arc::new(Source::default());
-        let shared = shared(&deps, &source, drain.clone());
+        let pulse = Arc::new(Pulse::default());
+        let shared = shared(&deps, &source, &pulse, drain.clone());
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
         let (dirs, log_rotation) = (shared.dirs.clone(), deps.config.log_rotation);
         let rotation = logs::rotation::run(deps.runtime.clone(), dirs, log_rotation, drain.clone());
@@ -119,13 +123,18 @@ impl Kubelet {
             agent.run(drain.clone()),
             rotation,
             server::run(shared, serving, reviews, drain.clone()),
-            pods::run(deps, (ips, allocatable), source, changes, drain)
+            pods::run(deps, (ips, allocatable), (source, pulse), changes, drain)
         );
     }
 }
 
 /// What the node's API reads and calls.
-fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> server::Shared {
+fn shared(
+    deps: &KubeletDeps,
+    source: &Arc<Source>,
+    pulse: &Arc<Pulse>,
+    drain: DrainSignal,
+) -> server::Shared {
     let dirs = Dirs {
         root: deps.config.root_dir.clone(),
         pod_logs: deps.config.pod_logs_dir.clone(),
@@ -138,6 +147,9 @@ fn shared(deps: &KubeletDeps, source: &Arc<Source>, drain: DrainSignal) -> serve
         config: deps.server.clone(),
         runtime: deps.runtime.clone(),
         source: source.clone(),
+        started: Timestamp::now(),
+        pulse: pulse.clone(),
+        settings: deps.config.clone(),
         pods: deps.pods.clone(),
         streams: deps.streams.clone(),
         stats: Arc::new(stats),

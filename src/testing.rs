@@ -4,6 +4,7 @@ pub mod fake_api;
 pub mod fake_cri;
 pub mod builders;
 pub mod fake_tables;
+pub mod malformed;
 pub mod netns;
 pub mod tracer;
 

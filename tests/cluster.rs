@@ -28,6 +28,8 @@ mod last;
 mod logs;
 #[path = "cluster/metrics.rs"]
 mod metrics;
+#[path = "cluster/node_security.rs"]
+mod node_security;
 #[path = "cluster/pod_network.rs"]
 mod pod_network;
 #[path = "cluster/pods.rs"]
@@ -118,6 +120,11 @@ const TOGETHER: &[Case] = &[
     ("metrics::summary", metrics::summary),
     ("metrics::plausible_numbers", metrics::plausible_numbers),
     ("metrics::kubectl_top", metrics::kubectl_top),
+    ("node_security::every_route", node_security::every_route),
+    ("node_security::path_tricks", node_security::path_tricks),
+    ("node_security::tokens", node_security::tokens),
+    ("node_security::slow_clients", node_security::slow_clients),
+    ("node_security::too_large", node_security::too_large),
     ("bad_input::command", bad_input::command),
     (
         "bad_input::volume_of_missing_config_map",

@@ -6,6 +6,7 @@ use super::context::{Clock, Context, PARALLEL_STARTS};
 use super::images::ImageManager;
 use super::observe::Observer;
 use super::probe::Probes;
+use super::pulse::Pulse;
 use super::source::Source;
 use super::volume::Volumes;
 use super::worker::{Marks, Workers};
@@ -30,6 +31,8 @@ use tokio::time::Instant;
 const REFRESH: Duration = Duration::from_secs(60);
 /// Pause between two sweeps for leftovers.
 const SWEEP: Duration = Duration::from_secs(120);
+/// Pause between two looks at whether we make progress.
+const BEAT: Duration = Duration::from_secs(10);
 /// Pause before the runtime is asked again at start.
 const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 
@@ -40,7 +43,7 @@ type NodeFacts = (Vec<IpAddr>, BTreeMap<Box<str>, Quantity>);
 pub(super) async fn run(
     deps: KubeletDeps,
     node: NodeFacts,
-    source: Arc<Source>,
+    (source, pulse): (Arc<Source>, Arc<Pulse>),
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
 ) {
@@ -49,7 +52,7 @@ pub(super) async fn run(
     };
     let marks = Arc::new(Marks::default());
     let context = Arc::new(context(deps, node, (name, systemd), &marks));
-    serve(context, marks, source, changes, drain).await;
+    serve(context, marks, (source, pulse), changes, drain).await;
 }
 
 /// The runtime's name, and whether it leaves cgroups to systemd; asked until it answers.
@@ -128,7 +131,7 @@ fn context(
 pub(super) async fn serve(
     context: Arc<Context>,
     marks: Arc<Marks>,
-    source: Arc<Source>,
+    (source, pulse): (Arc<Source>, Arc<Pulse>),
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
 ) {
@@ -148,7 +151,8 @@ pub(super) async fn serve(
         tokio::join!(
             side.observer.run(drain.clone()),
             side.feed(changes, tell_listed),
-            side.rounds(listed)
+            side.rounds(listed),
+            side.beat(&pulse)
         )
     };
     drain.unless_draining(loops).await;
@@ -194,6 +198,16 @@ impl Side {
             self.marks.mark(uid);
         }
         tokio::join!(self.refresh(), self.sweep());
+    }
+
+    /// Tells how fresh our view of the runtime is. One task runs all these loops, so that any of them that hangs shows.
+    async fn beat(&self, pulse: &Pulse) {
+        loop {
+            if let Some(at) = self.observer.last_relist() {
+                pulse.beat(at);
+            }
+            tokio::time::sleep(BEAT).await;
+        }
     }
 
     fn known(&self) -> BTreeSet<PodUid> {

@@ -7,9 +7,11 @@
 pub mod answer;
 mod auth;
 mod door;
+mod health;
 mod limits;
 mod listen;
 mod logs;
+pub mod request;
 pub mod route;
 mod stats;
 pub mod stream;
@@ -18,10 +20,11 @@ mod tls;
 mod views;
 
 use crate::api::{Pods, Reviews, UserInfo};
-use crate::config::ServerConfig;
+use crate::config::{KubeletConfig, ServerConfig};
 use crate::cri::Runtime;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::metrics::KubeletMetrics;
+use crate::kubelet::pulse::Pulse;
 use crate::kubelet::source::Source;
 use crate::kubelet::stats::Collector;
 use crate::task::DrainSignal;
@@ -30,6 +33,7 @@ use auth::Auth;
 use door::Door;
 use http::Request;
 use hyper::body::Incoming;
+use jiff::Timestamp;
 use route::{Endpoint, Found};
 use rustls::server::ResolvesServerCert;
 use std::fmt;
@@ -49,6 +53,12 @@ pub struct Shared {
     pub source: Arc<Source>,
     /// The API server's own view of them.
     pub pods: Arc<dyn Pods>,
+    /// When the agent started.
+    pub started: Timestamp,
+    /// Whether the pod side makes progress.
+    pub pulse: Arc<Pulse>,
+    /// Settings of the pod side.
+    pub settings: Arc<KubeletConfig>,
     /// Where logs are.
     pub dirs: Dirs,
     /// The open exec, attach and port-forward sessions.
@@ -86,9 +96,10 @@ pub async fn run(
     reviews: Arc<dyn Reviews>,
     drain: DrainSignal,
 ) {
+    let health = health::serve(shared.config.healthz, drain.clone());
     let auth = Auth::new(shared.config.clone(), shared.node.clone(), reviews);
     let door = Arc::new(Door::new(Arc::new(shared), auth));
-    listen::run(door, serving, drain).await;
+    tokio::join!(listen::run(door, serving, drain), health);
 }
 
 /// Answers a request whose caller may make it.

@@ -229,6 +229,18 @@ impl Runtime for GrpcCri {
         .map(drop)
     }
 
+    async fn checkpoint_container(&self, id: &ContainerId, location: &str, timeout: Duration) -> Result<()> {
+        let request = v1::CheckpointContainerRequest {
+            container_id: id.to_string(),
+            location: location.to_owned(),
+            timeout: whole_seconds(timeout),
+        };
+        let limit = Some(self.timeout.saturating_add(timeout));
+        let mut runtime = self.runtime.clone();
+        let call = runtime.checkpoint_container(request);
+        self.within("CheckpointContainer", limit, call).await.map(drop)
+    }
+
     async fn exec_sync(&self, id: &ContainerId, command: &[String], timeout: Duration) -> Result<ExecOutput> {
         let request = v1::ExecSyncRequest {
             container_id: id.to_string(),

@@ -14,8 +14,6 @@ use crate::api::{self, AccessQuestion, Reviewed, Reviews, UserInfo};
 use crate::config::{AuthorizationMode, ServerConfig};
 use cache::Cache;
 use flight::Flight;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -108,7 +106,7 @@ impl Auth {
     pub(super) async fn who(
         &self,
         chain: &[CertificateDer<'_>],
-        headers: &HeaderMap,
+        token: Option<&str>,
     ) -> Result<Arc<UserInfo>, Unknown> {
         let mut reason = Unknown::Nothing;
         match self.by_certificate(chain) {
@@ -116,7 +114,7 @@ impl Auth {
             Ok(None) => {}
             Err(error) => reason = Unknown::Certificate(error),
         }
-        if let Some(token) = bearer(headers).filter(|_| self.config.token_review) {
+        if let Some(token) = token.filter(|_| self.config.token_review) {
             match self.by_token(token).await {
                 Ok(user) => return Ok(user),
                 Err(error) => reason = error,
@@ -214,15 +212,6 @@ impl Auth {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// PURE. The token of `Authorization: Bearer TOKEN`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(AUTHORIZATION)?.to_str().ok()?.trim();
-    let (scheme, rest) = value.split_once(' ')?;
-    // What follows a second space is no part of the token, as upstream has it.
-    let token = rest.split(' ').next()?;
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
 /// PURE. With the group of all who are known; upstream adds it once, and never to `system:unauthenticated`.

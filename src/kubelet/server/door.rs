@@ -3,13 +3,14 @@
 use super::answer::{Answer, text};
 use super::auth::{Auth, Permission};
 use super::limits::{self, Slot};
-use super::route::{self, Lookup};
+use super::request::{Judged, judge};
+use super::route::Lookup;
 use super::{Caller, Shared, serve};
 use crate::config::ServerConfig;
 use crate::kubelet::metrics::RequestLabels;
 use futures::FutureExt;
-use http::header::{ALLOW, CONTENT_LENGTH};
-use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use http::header::ALLOW;
+use http::{HeaderValue, Request, StatusCode};
 use hyper::body::Incoming;
 use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
@@ -58,14 +59,20 @@ impl Door {
     }
 
     async fn pass(&self, peer: &Peer, mut request: Request<Incoming>) -> Answer {
-        let user = match self.auth.who(&peer.chain, request.headers()).await {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let Judged {
+            need,
+            lookup,
+            token,
+            body,
+        } = judge(method, uri, headers, self.config().debugging_handlers);
+        let user = match self.auth.who(&peer.chain, token).await {
             Ok(user) => user,
             Err(why) => {
                 tracing::debug!(from = %peer.address, %why, "unauthorized");
                 return text(StatusCode::UNAUTHORIZED, "Unauthorized");
             }
         };
-        let need = route::need(request.method(), request.uri().path());
         match self.auth.may(&user, need.verb, need.subresources).await {
             Permission::Yes => {}
             Permission::No => return text(StatusCode::FORBIDDEN, need.forbidden(&user.username)),
@@ -76,14 +83,17 @@ impl Door {
             }
         }
         peer.slot.trust();
-        let found = match route::find(request.method(), request.uri().path()) {
+        if body > limits::MOST_BODY {
+            return text(StatusCode::PAYLOAD_TOO_LARGE, "request body too large");
+        }
+        let found = match lookup {
             Lookup::Found(found) => found,
             Lookup::WrongMethod(allowed) => return wrong_method(&allowed),
             Lookup::Nothing => return text(StatusCode::NOT_FOUND, "404: Page Not Found"),
+            Lookup::Disabled => {
+                return text(StatusCode::METHOD_NOT_ALLOWED, "Debug endpoints are disabled.\n");
+            }
         };
-        if body_length(request.headers()) > limits::MOST_BODY {
-            return text(StatusCode::PAYLOAD_TOO_LARGE, "request body too large");
-        }
         let address = peer.address.ip().to_canonical();
         request.extensions_mut().insert(Caller { user, address });
         let counted = RequestLabels::new(request.method(), found.route.pattern);
@@ -98,16 +108,4 @@ fn wrong_method(allowed: &str) -> Answer {
         answer.headers_mut().insert(ALLOW, allowed);
     }
     answer
-}
-
-/// What the client says its body has; what cannot be read counts as too much. A body without length is not read beyond
-/// what its endpoint wants.
-fn body_length(headers: &HeaderMap) -> u64 {
-    headers.get(CONTENT_LENGTH).map_or(0, |length| {
-        length
-            .to_str()
-            .ok()
-            .and_then(|length| length.parse().ok())
-            .unwrap_or(u64::MAX)
-    })
 }

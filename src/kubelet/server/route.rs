@@ -67,7 +67,6 @@ pub const ROUTES: &[Route] = &[
     row("/healthz/log", ANY, Endpoint::Healthz, &["healthz", "proxy"]),
     row("/healthz/syncloop", ANY, Endpoint::Healthz, &["healthz", "proxy"]),
     row("/pods", GET, Endpoint::Pods, &["pods", "proxy"]),
-    row("/pods/", GET, Endpoint::Pods, &["pods", "proxy"]),
     row("/runningpods/", GET, Endpoint::RunningPods, &["pods", "proxy"]),
     row("/stats/summary", GET_POST, Endpoint::Summary, &["stats"]),
     row("/metrics", ANY, Endpoint::Metrics, &["metrics"]),
@@ -164,18 +163,21 @@ pub enum Lookup {
     WrongMethod(String),
     /// No such path.
     Nothing,
+    /// Switched off.
+    Disabled,
 }
 
 /// Looks a request up. A path is compared segment by segment, each decoded by itself, so that an encoded slash never
 /// becomes a separator; segments that could mean something else to a file system (empty, `.`, `..`, with a slash or a
-/// control character) match nothing.
+/// control character) match nothing. A slash at the end changes nothing, but for the paths that upstream registers as
+/// plain handlers (those that take any method).
 pub fn find(method: &Method, path: &str) -> Lookup {
     let Some(parts) = segments(path) else {
         return Lookup::Nothing;
     };
     let mut allowed = Vec::new();
     for route in ROUTES {
-        let Some(segments) = matches(route.pattern, &parts) else {
+        let Some(segments) = matches(route, &parts) else {
             continue;
         };
         if route.methods.is_empty() || route.methods.contains(method) {
@@ -219,19 +221,45 @@ fn decode(segment: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The segments a pattern names, when the path is one of its.
-fn matches(pattern: &'static str, parts: &[Cow<'_, str>]) -> Option<BTreeMap<&'static str, String>> {
-    let mut wanted = pattern.strip_prefix('/')?.split('/');
+fn matches(route: &Route, parts: &[Cow<'_, str>]) -> Option<BTreeMap<&'static str, String>> {
+    let mut wanted = route.pattern.trim_matches('/').split('/');
+    let parts = match parts {
+        [others @ .., last] if last.is_empty() && !route.methods.is_empty() => others,
+        all => all,
+    };
     let mut named = BTreeMap::new();
     for part in parts {
         let want = wanted.next()?;
         match want.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(_) if part.is_empty() => return None,
             Some(name) => drop(named.insert(name, part.clone().into_owned())),
             None if want == &**part => {}
             None => return None,
         }
     }
     wanted.next().is_none().then_some(named)
+}
+
+/// What is said of a path while `enableDebuggingHandlers` is off, when it is one of those.
+pub fn disabled(path: &str) -> Option<Lookup> {
+    let parts = segments(path)?;
+    let first = parts.first()?;
+    let disabled = [
+        "run",
+        "exec",
+        "attach",
+        "portForward",
+        "containerLogs",
+        "runningpods",
+        "logs",
+    ];
+    let gone = ["configz", "statusz", "flagz", "checkpoint"];
+    if disabled.contains(&&**first) {
+        Some(Lookup::Disabled)
+    } else if gone.contains(&&**first) {
+        Some(Lookup::Nothing)
+    } else {
+        None
+    }
 }
 
 /// What a caller needs for a request.

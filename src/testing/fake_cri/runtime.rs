@@ -373,6 +373,18 @@ impl Runtime for FakeCri {
         state.container("ReopenContainerLog", id).map(drop)
     }
 
+    async fn checkpoint_container(
+        &self,
+        id: &ContainerId,
+        location: &str,
+        timeout: Duration,
+    ) -> cri::Result<()> {
+        const CALL: &str = "CheckpointContainer";
+        let what = format!(" {location} {}s", timeout.as_secs());
+        let mut state = self.about(CALL, id, &what)?;
+        state.container(CALL, id).map(drop)
+    }
+
     async fn exec_sync(
         &self,
         id: &ContainerId,

@@ -102,7 +102,7 @@ impl World {
         let marks = Arc::new(Marks::default());
         let _inside = runtime.enter();
         let context = Arc::new(self.context(&marks));
-        runtime.spawn(serve(context, marks, Arc::default(), receiver, signal));
+        runtime.spawn(serve(context, marks, Default::default(), receiver, signal));
         drop(_inside);
         Life {
             world: self,

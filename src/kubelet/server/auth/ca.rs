@@ -116,3 +116,6 @@ fn read(file: &Path) -> Result<(Arc<dyn ClientCertVerifier>, usize), String> {
         .map(|verifier| (verifier, count))
         .map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;

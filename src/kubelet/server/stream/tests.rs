@@ -69,6 +69,9 @@ async fn node() -> Node {
     source.apply(Change::Applied(Arc::new(pod)));
     let shared = Shared {
         node: "w1".into(),
+        started: jiff::Timestamp::UNIX_EPOCH,
+        pulse: Arc::default(),
+        settings: crate::kubelet::server::views::tests::settings(),
         pods: Arc::new(crate::testing::fake_api::FakeApi::new()),
         config: Arc::new(ServerConfig::default()),
         runtime: Arc::new(fake.clone()),
