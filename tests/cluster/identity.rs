@@ -2,12 +2,11 @@
 //! that joins as a third node and goes again; nothing is scheduled there but what the case puts there.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
-use rustlet_lab::certs::{Subject, token_kubeconfig};
+use rustlet_lab::certs::{Authority, Subject, token_kubeconfig};
 use rustlet_lab::kube::{self, Seen, eventually, throughout};
 use rustlet_lab::node::{Guest, KUBECONFIG};
 use serde_json::{Value, json};
@@ -153,8 +152,13 @@ impl<'a> Joining<'a> {
 
     /// Replaces what `kubelet-client-current.pem` leads to by a certificate that ends so soon.
     fn certificate_for(&self, left: time::Duration) -> Result<()> {
+        self.certificate_by(&self.lab.cluster().control().pki().authority, left)
+    }
+
+    /// As [`Joining::certificate_for`], signed by any authority.
+    fn certificate_by(&self, authority: &Authority, left: time::Duration) -> Result<()> {
         let name = format!("system:node:{}", self.node.name());
-        let pair = self.lab.cluster().control().pki().authority.issue(&Subject {
+        let pair = authority.issue(&Subject {
             name: &name,
             group: Some("system:nodes"),
             lifetime: Some(left),
@@ -190,8 +194,10 @@ impl<'a> Joining<'a> {
     /// How an HTTPS client that trusts the cluster's CA fares on :10250: HTTP status, or curl's complaint.
     fn https(&self) -> Result<String> {
         let url = format!("https://{}:10250/healthz", self.node.address());
-        let mut curl = Command::new("curl");
-        curl.args([
+        let ca = self.lab.cluster().control().pki().path("ca.crt");
+        let ca = ca.display().to_string();
+        let mut curl = vec![
+            "curl",
             "-sS",
             "--max-time",
             "5",
@@ -199,15 +205,10 @@ impl<'a> Joining<'a> {
             "/dev/null",
             "-w",
             "%{http_code}",
-            "--cacert",
-        ]);
-        curl.arg(self.lab.cluster().control().pki().path("ca.crt"))
-            .arg(url);
-        let machine = self.lab.cluster().control().machine();
-        Ok(match machine.run_in(rustlet_lab::ns::Scope::NetOnly, &mut curl) {
-            Ok(output) => String::from_utf8_lossy(&output.stdout).into_owned(),
-            Err(error) => format!("{error:#}"),
-        })
+        ];
+        curl.extend(["--cacert", &ca, &url]);
+        let said = self.lab.cluster().control().machine().exec(&curl);
+        Ok(said.unwrap_or_else(|error| format!("{error:#}")))
     }
 }
 
@@ -362,7 +363,7 @@ pub(crate) fn rotation(lab: &Lab) -> Result<()> {
     })
 }
 
-/// An expired certificate: without a bootstrap kubeconfig the agent says so and waits for better files; with one it
+/// An expired or refused certificate: without a bootstrap kubeconfig the agent says so and waits for better files; with one it
 /// joins again by itself.
 pub(crate) fn expired(lab: &Lab) -> Result<()> {
     let joining = Joining::new(lab)?;
@@ -408,7 +409,29 @@ pub(crate) fn expired(lab: &Lab) -> Result<()> {
         "{}",
         request["spec"]
     );
-    joining.lives_after(before)
+    joining.lives_after(before)?;
+    if lab.upstream {
+        // It keeps what the API server refuses until somebody mends it.
+        return Ok(());
+    }
+    let known = joining.requests(CLIENT)?;
+    let known: Vec<&str> = known.iter().map(kube::name).collect();
+    let said = Said::since_now(node);
+    let stranger = Authority::new("somebody else")?;
+    joining.certificate_by(&stranger, time::Duration::days(30))?;
+    said.eventually(
+        "refused credentials",
+        &["does not accept the credentials", KUBECONFIG],
+    )?;
+    joining.request(CLIENT, Some("Approved"), &known)?;
+    joining.lives_after(now())?;
+    let complaints = said.text()?.matches("does not accept the credentials").count();
+    ensure!(
+        complaints <= 2,
+        "{complaints} lines about refused credentials: {}",
+        said.text()?
+    );
+    Ok(())
 }
 
 /// `serverTLSBootstrap`: nobody can connect until the request is approved; then the certificate is the cluster's.

@@ -73,6 +73,9 @@ fn renewal_of_a_nonsensical_certificate_is_due_at_its_end() {
     );
 }
 
+/// What it is about, the kubeconfig's certificate, the stored one, whether certificates are renewed, what follows.
+type Case = (&'static str, Identity, Option<Identity>, bool, (Which, bool));
+
 #[test]
 fn the_better_of_two_certificates_is_used() {
     use Which::{Own, Stored};
@@ -84,7 +87,7 @@ fn the_better_of_two_certificates_is_used() {
         common_name: "admin".into(),
         ..identity(99, 1)
     };
-    let cases: &[(&str, Identity, Option<Identity>, bool, (Which, bool))] = &[
+    let cases: &[Case] = &[
         ("young", identity(10, 90), None, true, (Own, false)),
         ("due", identity(85, 15), None, true, (Own, true)),
         (
