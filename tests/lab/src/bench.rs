@@ -24,6 +24,10 @@ const STARTS: usize = 5;
 /// The node is left alone before, and for, the idle measurement.
 const SETTLE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(30);
+/// Scrapes of everything a Prometheus reads of a node, this many, and this far apart (more than an answer is kept).
+const SCRAPES: u32 = 6;
+const SCRAPE_EVERY: Duration = Duration::from_secs(6);
+const SCRAPED: [&str; 3] = ["metrics/resource", "metrics/cadvisor", "stats/summary"];
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// One agent in one round.
@@ -41,6 +45,9 @@ pub struct Sample {
     pub private_kib: u64,
     /// Percent of one core the agent and its exec'd children used while idle with [`PODS`] pods.
     pub idle_cpu_percent: f64,
+    /// CPU time of agent and containerd for one scrape of resource and cAdvisor metrics and the summary with
+    /// [`PODS`] pods, beyond what they use idle, in ms.
+    pub scrape_cpu_ms: f64,
 }
 
 /// Runs `rounds` rounds, prints what was found and writes it to `target/bench/node.json`.
@@ -92,9 +99,11 @@ fn measure(agent: AgentKind) -> Result<Sample> {
     kube.scale("default", "my-app", PODS)?;
     ready(&kube, PODS as usize)?;
     sleep(SETTLE);
-    let before = cpu_ticks(node)?;
+    let (before, all_before) = (cpu_ticks(node)?, all_ticks(node)?);
     sleep(IDLE);
     let ticks = cpu_ticks(node)? - before;
+    let idle = (all_ticks(node)? - all_before) as f64 / IDLE.as_secs_f64();
+    let scrape_cpu_ms = scrape(&cluster, node, idle)?;
     let [rss_kib, pss_kib, private_kib] = memory(node)?;
     drop(cluster);
     Ok(Sample {
@@ -105,6 +114,7 @@ fn measure(agent: AgentKind) -> Result<Sample> {
         private_kib,
         // A tick is 10 ms (USER_HZ is 100 on every Linux ABI Rust runs on).
         idle_cpu_percent: ticks as f64 / IDLE.as_secs_f64(),
+        scrape_cpu_ms,
     })
 }
 
@@ -133,16 +143,40 @@ fn ready(kube: &Kube, count: usize) -> Result<()> {
     })
 }
 
+/// Milliseconds of CPU time that one scrape costs; `idle` is what is used without, in ticks a second.
+fn scrape(cluster: &Cluster, node: &Node, idle: f64) -> Result<f64> {
+    let (start, before) = (Instant::now(), all_ticks(node)?);
+    for _ in 0..SCRAPES {
+        for path in SCRAPED {
+            let path = format!("/api/v1/nodes/{}/proxy/{path}", node.name());
+            cluster.kubectl(&["get", "--raw", &path])?;
+        }
+        sleep(SCRAPE_EVERY);
+    }
+    let ticks = (all_ticks(node)? - before) as f64 - idle * start.elapsed().as_secs_f64();
+    Ok(ticks.max(0.0) * 10.0 / f64::from(SCRAPES))
+}
+
+/// As [`cpu_ticks`], with containerd's. What its shims do is left out on both sides.
+fn all_ticks(node: &Node) -> Result<u64> {
+    let containerd = node.containerd_pid().context("containerd runs")?;
+    Ok(cpu_ticks(node)? + ticks_of(containerd)?)
+}
+
 /// utime + stime + those of reaped children of all processes of the agent, in ticks: proc(5), stat.
 fn cpu_ticks(node: &Node) -> Result<u64> {
     let mut sum = 0;
     for pid in node.agent_pids() {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        let (_, fields) = stat.rsplit_once(')').context("unexpected /proc/<pid>/stat")?;
-        let fields = fields.split_whitespace().skip(11).take(4);
-        sum += fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>();
+        sum += ticks_of(pid)?;
     }
     Ok(sum)
+}
+
+fn ticks_of(pid: u32) -> Result<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("unexpected /proc/<pid>/stat")?;
+    let fields = fields.split_whitespace().skip(11).take(4);
+    Ok(fields.filter_map(|field| field.parse::<u64>().ok()).sum())
 }
 
 /// Rss, Pss and private memory of all processes of the agent, in KiB: proc(5), smaps_rollup.
@@ -169,7 +203,7 @@ fn memory(node: &Node) -> Result<[u64; 3]> {
 
 fn describe(sample: &Sample) -> String {
     format!(
-        "{:8}  3 pods apply → Ready {:.2} s (median of {})  with {PODS} pods: RSS {:.1} MiB, PSS {:.1}, private {:.1}, idle CPU {:.2} %",
+        "{:8}  3 pods apply → Ready {:.2} s (median of {})  with {PODS} pods: RSS {:.1} MiB, PSS {:.1}, private {:.1}, idle CPU {:.2} %, scrape {:.0} ms",
         sample.agent,
         median(sample.apply_to_ready_s.clone()),
         sample.apply_to_ready_s.len(),
@@ -177,6 +211,7 @@ fn describe(sample: &Sample) -> String {
         mib(sample.pss_kib),
         mib(sample.private_kib),
         sample.idle_cpu_percent,
+        sample.scrape_cpu_ms,
     )
 }
 
@@ -203,6 +238,7 @@ fn summarise(samples: &[Sample]) {
     row("PSS with 20 pods, MiB", &|s| vec![mib(s.pss_kib)]);
     row("private with 20 pods, MiB", &|s| vec![mib(s.private_kib)]);
     row("idle CPU with 20 pods, %", &|s| vec![s.idle_cpu_percent]);
+    row("CPU of a scrape, 20 pods, ms", &|s| vec![s.scrape_cpu_ms]);
 }
 
 fn mib(kib: u64) -> f64 {

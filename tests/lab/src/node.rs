@@ -180,6 +180,14 @@ impl Node {
             .map(Proc::pid)
     }
 
+    /// Process id of containerd, while it runs.
+    pub fn containerd_pid(&self) -> Option<u32> {
+        lock(&self.containerd)
+            .as_ref()
+            .filter(|process| process.is_running())
+            .map(Proc::pid)
+    }
+
     /// Process ids on the host of the agent and what belongs to it: kubelet and kube-proxy are two, rustlet is one.
     pub fn agent_pids(&self) -> Vec<u32> {
         let agents = lock(&self.agents);
