@@ -178,7 +178,7 @@ impl Collector {
 /// A collector over a runtime without anything, for tests of what needs one.
 #[cfg(test)]
 pub(crate) fn idle() -> Arc<Collector> {
-    tests::collector(&crate::testing::fake_cri::FakeCri::new())
+    tests::idle()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::fake_cri::FakeCri;
 
-pub(super) fn collector(fake: &FakeCri) -> Arc<Collector> {
+fn collector(fake: &FakeCri) -> Arc<Collector> {
     let dir = std::path::Path::new("/nowhere");
     let dirs = Dirs {
         root: dir.into(),
@@ -14,6 +14,10 @@ pub(super) fn collector(fake: &FakeCri) -> Arc<Collector> {
         ("w1".into(), "/".into()),
         dirs,
     ))
+}
+
+pub(super) fn idle() -> Arc<Collector> {
+    collector(&FakeCri::new())
 }
 
 async fn passes(collector: &Collector) -> u64 {
