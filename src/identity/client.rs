@@ -230,12 +230,17 @@ impl ClientCertificate {
                 .as_ref()
                 .is_none_or(|identity| identity.not_after > now)
         };
+        let refused = self.refused.is_some_and(|since| since.elapsed() >= REFUSED_FOR);
+        // Files that came since then hold other credentials, which nobody has refused.
+        let read = files.own.as_ref().ok().into_iter().chain(&files.stored);
+        let used = self.in_use.as_ref().map(|used| used.fingerprint);
+        let same = read.into_iter().any(|config| Some(config.fingerprint) == used);
         let given = Circumstances {
             rotate: self.config.rotate,
             now,
             jitter: self.jitter,
-            refused: self.refused.is_some_and(|since| since.elapsed() >= REFUSED_FOR),
-            holds: self.in_use.as_ref().is_some_and(valid),
+            refused: refused && same,
+            holds: self.in_use.as_ref().is_some_and(valid) && !refused,
         };
         plan::decide(&found, &given)
     }
