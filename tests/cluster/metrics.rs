@@ -595,16 +595,33 @@ pub(crate) fn kubectl_top(lab: &Lab) -> Result<()> {
         "--kubelet-insecure-tls",
         "--kubelet-preferred-address-types=InternalIP",
         "--metric-resolution=10s",
+        "--kubelet-request-timeout=5s",
     ]);
     let log = control.logs().join("metrics-server.log");
     let server = control.machine().spawn(&mut command, &log)?;
-    // The API server runs in the same machine and asks by this name, without a Service proxy.
-    let service = json!({"metadata": {"name": "metrics-server"}, "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": 4443}]}});
-    case.create("services", &service)?;
+    // The API server asks the endpoints themselves: its machine has no Service proxy.
+    let address = control.server();
+    let address = address
+        .trim_start_matches("https://")
+        .split(':')
+        .next()
+        .unwrap_or_default();
+    let ports = json!([{"name": "https", "port": 443, "targetPort": 4443}]);
+    case.create(
+        "services",
+        &json!({"metadata": {"name": "metrics-server"}, "spec": {"ports": ports}}),
+    )?;
+    let slice = json!({
+        "metadata": {"name": "metrics-server", "labels": {"kubernetes.io/service-name": "metrics-server"}},
+        "addressType": "IPv4", "ports": [{"name": "https", "port": 4443}],
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+    });
+    let slices = format!("/apis/discovery.k8s.io/v1/namespaces/{}/endpointslices", case.ns);
+    lab.kube.create(&slices, &slice)?;
     let api = json!({
         "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": "v1beta1.metrics.k8s.io"},
         "spec": {"group": "metrics.k8s.io", "version": "v1beta1", "groupPriorityMinimum": 100, "versionPriority": 100,
-            "insecureSkipTLSVerify": true, "service": {"name": "metrics-server", "namespace": case.ns, "port": 4443}},
+            "insecureSkipTLSVerify": true, "service": {"name": "metrics-server", "namespace": case.ns, "port": 443}},
     });
     let path = "/apis/apiregistration.k8s.io/v1/apiservices";
     lab.kube.create(path, &api)?;
