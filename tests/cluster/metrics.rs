@@ -583,6 +583,7 @@ pub(crate) fn kubectl_top(lab: &Lab) -> Result<()> {
     let kubeconfig = dir.join("kubeconfig");
     std::fs::write(&kubeconfig, control.pki().kubeconfig("admin", &control.server())?)?;
     let file = |flag: &str| format!("--{flag}={}", kubeconfig.display());
+    #[expect(clippy::disallowed_methods, reason = "the lab runs it in the control machine")]
     let mut command = Command::new(found.path("metrics-server")?);
     command.args([
         file("kubeconfig"),
