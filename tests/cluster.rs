@@ -22,6 +22,8 @@ mod hooks;
 mod identity;
 #[path = "cluster/join.rs"]
 mod join;
+#[path = "cluster/kubeadm.rs"]
+mod kubeadm;
 #[path = "cluster/last.rs"]
 mod last;
 #[path = "cluster/logs.rs"]
@@ -153,6 +155,7 @@ const ALONE: &[Case] = &[
     ("identity::rotation", identity::rotation),
     ("identity::expired", identity::expired),
     ("identity::serving", identity::serving),
+    ("join::kubeadm", kubeadm::join),
     ("last::nothing_left", last::nothing_left),
 ];
 

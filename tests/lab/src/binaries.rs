@@ -17,6 +17,9 @@ use anyhow::{Context, Result};
 use crate::dirs;
 use table::{RECIPES, Recipe};
 
+/// The version of Kubernetes the lab runs.
+pub const KUBERNETES: &str = table::KUBERNETES;
+
 /// What binaries are needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Group {

@@ -159,6 +159,23 @@ impl Cluster {
         Ok(())
     }
 
+    /// Gives a node that has joined by itself what a network add-on and a cloud would: the way to its pods.
+    pub fn adopt(&self, node: &Node) -> Result<()> {
+        let cidr = wait(
+            &format!("pod CIDR of {}", node.name()),
+            Duration::from_secs(60),
+            || {
+                let object = self.kubectl_json(&["get", "node", node.name()])?;
+                Ok(object["spec"]["podCIDR"].as_str().map(str::to_owned))
+            },
+        )?;
+        net::route_pods(self.control.machine(), &cidr, node.address())?;
+        if *node.agent() == AgentKind::Upstream {
+            node.configure_upstream_network(&cidr)?;
+        }
+        Ok(())
+    }
+
     /// One pod CIDR per node in their order, when all have theirs; the inner error says what has ended.
     fn try_pod_cidrs(&self) -> Result<Option<Result<Vec<String>>>> {
         if let Err(error) = self.check_alive() {

@@ -17,6 +17,7 @@
 //! - [`images`], [`registry`]: what pods run, and where nodes pull it from.
 //! - [`certs`], [`control`]: the control plane.
 //! - [`node`]: a node's directories, containerd and agent.
+//! - [`kubeadm`]: `kubeadm join` of a fresh machine; systemd is a stand-in there.
 //! - [`site`], [`signals`]: what exists, so that it can be taken down, however the lab ends.
 //! - [`kube`], [`http`]: talking to the API server and to servers under test.
 //! - [`inside`], [`rules`]: what pods and Services have on a node.
@@ -52,6 +53,7 @@ pub mod http;
 pub mod images;
 pub mod inside;
 pub mod kube;
+pub mod kubeadm;
 pub mod kubectl;
 pub mod net;
 pub mod node;

@@ -219,6 +219,27 @@ impl Node {
         Ok(())
     }
 
+    /// Who makes it a node.
+    pub(crate) fn agent(&self) -> &AgentKind {
+        &self.settings.agent
+    }
+
+    /// Where upstream's kubelet is, when the cluster's nodes are upstream's.
+    pub(crate) fn upstream_kubelet(&self) -> Result<&Path> {
+        self.settings.binaries.path("kubelet")
+    }
+
+    /// The flags an agent needs here that nothing else tells it.
+    pub(crate) fn extra_args(&self) -> String {
+        agent::extra_args(self)
+    }
+
+    /// Upstream's pod network on a node beside the others.
+    pub(crate) fn configure_upstream_network(&self, pod_cidr: &str) -> Result<()> {
+        upstream::link_plugins(self)?;
+        upstream::configure_network(self, pod_cidr, &[])
+    }
+
     /// Directory containerd looks for CNI plugins in.
     fn cni_bin(&self) -> PathBuf {
         self.dir.join("cni-bin")

@@ -127,7 +127,7 @@ impl Drop for Proc {
 }
 
 /// The last lines of a file, indented; says so when it is empty or missing.
-pub(crate) fn tail(path: &Path, lines: usize) -> String {
+pub fn tail(path: &Path, lines: usize) -> String {
     let text = fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let mut last: VecDeque<&str> = VecDeque::new();

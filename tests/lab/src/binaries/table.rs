@@ -58,7 +58,7 @@ pub(super) struct Recipe {
     pub(super) subdir: &'static str,
 }
 
-const KUBERNETES: &str = "1.36.3";
+pub(super) const KUBERNETES: &str = "1.36.3";
 const CONTAINERD: &str = "2.4.2";
 const PLUGINS: &str = "1.9.1";
 

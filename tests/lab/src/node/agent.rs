@@ -70,3 +70,20 @@ fn rustlet(node: &Node, path: &Path, more: &[&str]) -> Result<Proc> {
     command.args(&node.settings.agent_args).args(more);
     node.machine.spawn(&mut command, &node.agent_log())
 }
+
+/// What an agent that is started by a unit must be told besides.
+pub(super) fn extra_args(node: &Node) -> String {
+    let mut args = vec![
+        format!("--node-ip={}", node.address),
+        format!("--cgroup-root={}", node.cgroup_root),
+    ];
+    match &node.settings.agent {
+        AgentKind::Rustlet(_) => {
+            args.push(format!("--cni-bin-dir={}", node.cni_bin().display()));
+            args.extend(node.settings.agent_args.iter().cloned());
+        }
+        // Without CAP_SYS_RESOURCE it cannot lower its own.
+        _ => args.push("--oom-score-adj=0".to_owned()),
+    }
+    args.join(" ")
+}

@@ -10,7 +10,8 @@ use super::{KUBECONFIG, Node};
 use crate::net;
 use crate::proc::Proc;
 
-pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
+/// Puts upstream's CNI plugins where containerd looks for them.
+pub(super) fn link_plugins(node: &Node) -> Result<()> {
     let binaries = &node.settings.binaries;
     for plugin in ["bridge", "host-local", "loopback", "portmap"] {
         let link = node.cni_bin().join(plugin);
@@ -19,6 +20,12 @@ pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
                 .with_context(|| format!("link {plugin}"))?;
         }
     }
+    Ok(())
+}
+
+pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
+    link_plugins(node)?;
+    let binaries = &node.settings.binaries;
     node.write("/var/lib/kubelet/config.yaml", &kubelet_config(&node.cgroup_root))?;
     let mut kubelet = Command::new(binaries.path("kubelet")?);
     kubelet.args([
