@@ -41,7 +41,7 @@ fn configuration(kubelet: &KubeletConfig, server: &ServerConfig) -> Value {
         "maxPods": kubelet.max_pods,
         "resolvConf": kubelet.resolv_conf,
         "containerRuntimeEndpoint": format!("unix://{}", kubelet.runtime_socket.display()),
-        "registerNode": true,
+        "registerNode": kubelet.register_node,
     });
     if let Some(file) = &server.client_ca_file {
         value["authentication"]["x509"]["clientCAFile"] = json!(file);
@@ -58,7 +58,23 @@ fn configuration(kubelet: &KubeletConfig, server: &ServerConfig) -> Value {
     if let Some(driver) = kubelet.cgroup_driver {
         value["cgroupDriver"] = json!(cgroup_driver(driver));
     }
+    fill(&mut value, &server.configz);
     value
+}
+
+/// Adds the fields that are in force and not shown yet, at every depth.
+fn fill(shown: &mut Value, in_force: &Value) {
+    let (Some(shown), Some(in_force)) = (shown.as_object_mut(), in_force.as_object()) else {
+        return;
+    };
+    for (name, value) in in_force {
+        match shown.get_mut(name) {
+            Some(there) => fill(there, value),
+            None => {
+                shown.insert(name.clone(), value.clone());
+            }
+        }
+    }
 }
 
 /// Our settings by the names of kubelet's flags.
@@ -204,6 +220,22 @@ mod tests {
         for (pointer, value) in pointers {
             assert_eq!(shown.pointer(pointer), Some(&value), "{pointer}");
         }
+    }
+
+    #[test]
+    fn what_the_file_alone_says_is_shown_as_well() {
+        let in_force = json!({"port": 1, "failSwapOn": false, "authentication": {"x509": {"a": 1}, "b": 2}});
+        let server = ServerConfig {
+            configz: in_force.into(),
+            ..ServerConfig::default()
+        };
+        let shown = &configz(&settings(), &server)["kubeletconfig"];
+        assert_eq!(
+            (&shown["port"], &shown["failSwapOn"]),
+            (&json!(10250), &json!(false))
+        );
+        assert_eq!(shown["authentication"]["x509"]["a"], 1);
+        assert_eq!(shown["authentication"]["b"], 2);
     }
 
     #[test]
