@@ -125,7 +125,6 @@ const TOGETHER: &[Case] = &[
     ("node_security::every_route", node_security::every_route),
     ("node_security::path_tricks", node_security::path_tricks),
     ("node_security::tokens", node_security::tokens),
-    ("node_security::slow_clients", node_security::slow_clients),
     ("node_security::too_large", node_security::too_large),
     ("bad_input::command", bad_input::command),
     (
@@ -145,6 +144,7 @@ const ALONE: &[Case] = &[
     ("stream_end::slow_reader", stream_end::slow_reader),
     ("stream_end::vanished_clients", stream_end::vanished_clients),
     ("stream_end::agent_restarts", stream_end::agent_restarts),
+    ("node_security::slow_clients", node_security::slow_clients),
     ("agent::restart", agent::restart),
     ("agent::killed_in_a_rollout", agent::killed_in_a_rollout),
     ("agent::runtime_gone", agent::runtime_gone),
