@@ -103,6 +103,7 @@ const TOGETHER: &[Case] = &[
     ("hooks::pre_stop", hooks::pre_stop),
     ("hooks::pre_stop_within_grace", hooks::pre_stop_within_grace),
     ("debug::target", debug::target),
+    ("debug::interactive", debug::interactive),
     ("debug::any_state", debug::any_state),
     ("debug::new_volume", debug::new_volume),
     ("debug::copy", debug::copy),

@@ -141,6 +141,87 @@ pub(crate) fn target(lab: &Lab) -> Result<()> {
     })
 }
 
+/// `kubectl debug -it` as a person uses it: what is typed arrives, what is said comes back; for a pod and for a node.
+/// And a running debugger can be attached to, executed in, and read.
+pub(crate) fn interactive(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "debug-interactive")?;
+    case.run(pod("app", None, json!([shell(&format!("exec {WORK}"))])))?;
+    let look = "read line; echo heard $line; ps";
+    for (terminal, name) in [("-it", "terminal"), ("-i", "pipe")] {
+        let args = [
+            "app",
+            terminal,
+            "--image",
+            images::BUSYBOX,
+            "--target=main",
+            "-c",
+            name,
+            "--",
+            "sh",
+            "-c",
+            look,
+        ];
+        let said = debug(&case, &args, "ahoy\n")?;
+        ensure!(
+            said.contains("heard ahoy") && said.contains(WORK),
+            "{terminal}:\n{said}"
+        );
+    }
+    let node = format!("node/{}", lab.node_name(0));
+    let args = [
+        &node,
+        "-it",
+        "--image",
+        images::BUSYBOX,
+        "--",
+        "sh",
+        "-c",
+        "read line; echo heard $line; ls /host",
+    ];
+    let said = debug(&case, &args, "ahoy\n")?;
+    ensure!(said.contains("heard ahoy") && said.contains("etc"), "{said}");
+
+    let args = [
+        "app",
+        "-i",
+        "--attach=false",
+        "--image",
+        images::BUSYBOX,
+        "-c",
+        "stays",
+        "--",
+        "sh",
+        "-c",
+        look,
+    ];
+    debug(&case, &args, "")?;
+    case.until("app", "debugged", |pod| {
+        !ephemeral(pod, "stays")["state"]["running"].is_null()
+    })?;
+    let kubectl = |args: &[&str], input: &str| lab.cluster().kubectl_stdin(args, input);
+    let said = kubectl(
+        &[
+            "exec",
+            "-n",
+            &case.ns,
+            "app",
+            "-c",
+            "stays",
+            "--",
+            "echo",
+            "also here",
+        ],
+        "",
+    )?;
+    ensure!(said == "also here\n", "{said}");
+    let said = kubectl(&["attach", "-n", &case.ns, "app", "-c", "stays", "-i"], "hello\n")?;
+    ensure!(said.contains("heard hello"), "{said}");
+    case.until("app", "looked into", |pod| ended(pod, "stays"))?;
+    let said = kubectl(&["logs", "-n", &case.ns, "app", "-c", "stays"], "")?;
+    ensure!(said.contains("heard hello"), "{said}");
+    Ok(())
+}
+
 /// A debugger comes to a container that keeps failing, before any of it runs, and to a pod still initializing; a
 /// pod's end does not wait for it.
 pub(crate) fn any_state(lab: &Lab) -> Result<()> {
