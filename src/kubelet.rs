@@ -1,6 +1,6 @@
 //! The node agent's pod side: from watched Pods to running containers and back to status.
 //!
-//! One worker per pod UID runs observe → plan → execute → status. The pure files (`plan`, `status`, `translate`,
+//! One worker per pod UID runs observe → plan → execute → status. The pure files (`plan`, `status`, `resize`, `translate`,
 //! `dns`, `hosts`, `dirs`, `volume/content`, `probe/state`) decide; `worker`, `execute`, `observe`, `volume`, `probe`
 //! and `node` do.
 
@@ -26,6 +26,7 @@ pub mod pulse;
 pub mod qos;
 pub mod quantity;
 pub mod refs;
+pub mod resize;
 pub mod server;
 pub mod source;
 pub mod stats;

@@ -98,6 +98,7 @@ const TOGETHER: &[Case] = &[
     ("logs::follow_ends", logs::follow_ends),
     ("logs::client_vanishes", logs::client_vanishes),
     ("logs::links_refused", logs::links_refused),
+    ("pods::resize", pods::resize),
     ("hooks::post_start", hooks::post_start),
     ("hooks::post_start_fails", hooks::post_start_fails),
     ("hooks::pre_stop", hooks::pre_stop),

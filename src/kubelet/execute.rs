@@ -14,10 +14,10 @@ pub use start::{Start, StartError, start_container};
 use crate::api::EventType;
 use crate::cri::{self, v1};
 use crate::kubelet::context::Context;
-use crate::kubelet::observed::Observed;
+use crate::kubelet::observed::{Limits, Observed};
 use crate::kubelet::plan::Action;
 use crate::kubelet::translate::{self, SandboxInput};
-use crate::kubelet::{dns, qos};
+use crate::kubelet::{dns, qos, resize};
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
@@ -162,6 +162,26 @@ pub async fn stop_container(context: &Context, pod: &Pod, stop: &Stop) -> Result
     stopped.map_err(|error| failed_kill(context, pod, &error))
 }
 
+/// Gives a running container other requests and limits, and the Pod's cgroup its part of them.
+pub async fn resize_container(
+    context: &Context,
+    pod: &Pod,
+    id: &ContainerId,
+    limits: Limits,
+) -> Result<(), String> {
+    cgroup::create(context, pod).await?;
+    let resources = v1::LinuxContainerResources {
+        cpu_period: resize::PERIOD,
+        // To the runtime 0 means: as it is.
+        cpu_quota: if limits.quota == 0 { -1 } else { limits.quota },
+        cpu_shares: limits.shares,
+        memory_limit_in_bytes: if limits.memory == 0 { -1 } else { limits.memory },
+        ..v1::LinuxContainerResources::default()
+    };
+    let done = context.runtime.update_container_resources(id, &resources).await;
+    done.map_err(|error| words(&error))
+}
+
 fn failed_kill(context: &Context, pod: &Pod, error: &cri::Error) -> String {
     let text = format!("error killing pod: {}", words(error));
     context.tell(pod, EventType::Warning, "FailedKillPod", text.clone());
@@ -192,7 +212,10 @@ pub async fn clean_up(
                 }
             }
             Action::RemoveSandbox { id } => runtime.remove_pod_sandbox(id).await.map_err(|e| words(&e))?,
-            Action::CreateSandbox { .. } | Action::StartContainer { .. } | Action::StopContainer { .. } => {}
+            Action::CreateSandbox { .. }
+            | Action::StartContainer { .. }
+            | Action::ResizeContainer { .. }
+            | Action::StopContainer { .. } => {}
         }
     }
     Ok(())

@@ -121,6 +121,13 @@ impl Observer {
         Ok(observed)
     }
 
+    /// Asks about this container afresh next time: it may have changed without changing its state.
+    pub fn doubt(&self, uid: &PodUid, id: &ContainerId) {
+        if let Some(view) = self.lock().pods.get_mut(uid) {
+            view.observed.containers.retain(|c| c.id != *id);
+        }
+    }
+
     /// UIDs of all Pods the runtime has something of, sorted; complete after the first [`Observer::relist`].
     pub fn known_uids(&self) -> Vec<PodUid> {
         let mut uids: Vec<_> = self.lock().pods.keys().cloned().collect();

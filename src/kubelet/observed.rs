@@ -72,8 +72,21 @@ pub struct ContainerState {
     pub image: Box<str>,
     /// Image digest reference (`status.imageID`).
     pub image_ref: Box<str>,
+    /// CPU and memory it may use, where the runtime says.
+    pub limits: Option<Limits>,
     /// Hash of the container spec it was created from (annotation `io.kubernetes.container.hash`).
     pub hash: Box<str>,
+}
+
+/// CPU and memory of a container as cgroups are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// `cpu.shares`; 0 when the runtime does not say.
+    pub shares: i64,
+    /// CFS quota, microseconds in each 100 ms; 0 for no limit.
+    pub quota: i64,
+    /// Memory, bytes; 0 for no limit.
+    pub memory: i64,
 }
 
 impl Observed {

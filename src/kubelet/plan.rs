@@ -19,6 +19,7 @@ pub use memory::{note_failure, note_sandbox_failure, recall};
 pub(crate) use run::LOST_EXIT_CODE;
 
 use super::observed::Observed;
+use super::resize::Pending;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, SandboxId};
 use jiff::Timestamp;
@@ -49,6 +50,10 @@ pub struct Memory {
     pub replacing: BTreeSet<Box<str>>,
     /// The Pod has ended (phase Succeeded or Failed); nothing is started any more.
     pub ended: bool,
+    /// Why the Pod does not have the resources it asks for.
+    pub resize_pending: Option<Pending>,
+    /// Why a container could not be given what was granted.
+    pub resize_error: Option<Box<str>>,
     /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.
     pub failed: Option<PodFailure>,
 }
@@ -134,6 +139,13 @@ pub enum Action {
         /// Sandbox it goes into.
         sandbox: SandboxId,
     },
+    /// Give a running container the requests and limits of its spec.
+    ResizeContainer {
+        /// Which one.
+        id: ContainerId,
+        /// Its name.
+        name: Box<str>,
+    },
     /// Stop a running container (SIGTERM, then SIGKILL after the grace period).
     StopContainer {
         /// Which one.
@@ -166,7 +178,7 @@ impl Action {
     /// In which of the three waves of a [`Plan`] it is executed.
     pub fn wave(&self) -> u8 {
         match self {
-            Self::StopContainer { .. } => 0,
+            Self::StopContainer { .. } | Self::ResizeContainer { .. } => 0,
             Self::StopSandbox { .. } | Self::RemoveContainer { .. } | Self::RemoveSandbox { .. } => 1,
             Self::CreateSandbox { .. } | Self::StartContainer { .. } => 2,
         }
@@ -176,7 +188,7 @@ impl Action {
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// Steps in the order of their waves ([`Action::wave`]): every `StopContainer` in parallel; then `StopSandbox`,
+    /// Steps in the order of their waves ([`Action::wave`]): every `StopContainer` and `ResizeContainer` in parallel; then `StopSandbox`,
     /// `RemoveContainer` and `RemoveSandbox` in the order given; then `CreateSandbox` and the `StartContainer`s, in
     /// parallel.
     pub actions: Vec<Action>,

@@ -6,6 +6,7 @@
 
 mod jobs;
 mod report;
+mod resizes;
 mod state;
 
 use crate::api::EventType;
@@ -21,7 +22,7 @@ use crate::kubelet::status::{StatusInput, status};
 use crate::model::pod::Pod;
 use crate::model::{Meta, PodUid};
 use crate::task::{Keyed, SayOnce};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use report::Reporter;
 use state::{Done, Key, State, choose};
 use std::collections::HashMap;
@@ -33,6 +34,9 @@ use tokio::time::Instant;
 
 /// Pause after the runtime did not answer.
 const RUNTIME_RETRY: Duration = Duration::from_secs(2);
+
+/// Pause before it is looked again whether there is room for a Pod that asks for more.
+const RESIZE_RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// Where marks go. They are dropped until the first full lists of both sides are in: before that a Pod that one side
 /// lacks may just not have been listed yet.
@@ -166,6 +170,9 @@ impl Workers {
         let mut state = slot.state.lock().await;
         let now = self.context.now();
         state.update(self.source.get(&uid));
+        if let Some(told) = state.grant(|| self.room(&uid)) {
+            self.tell_resize(&state.pod, &told);
+        }
         state.hide_unfinished(&mut observed);
         last_words::add(&self.context, &state.pod, &mut observed).await;
         if state.finished {
@@ -239,7 +246,10 @@ impl Workers {
         let intent = state.intent();
         let pod = state.pod.clone();
         let probes = self.context.probes.view(&pod.metadata.uid);
-        let memory = state.memory.get_or_insert_with(|| recall(&pod, observed)).clone();
+        let pending = state.pending.clone();
+        let memory = state.memory.get_or_insert_with(|| recall(&pod, observed));
+        memory.resize_pending = pending;
+        let memory = memory.clone();
         let input = Input {
             pod: &pod,
             intent: &intent,
@@ -257,6 +267,7 @@ impl Workers {
         } else {
             plan(input)
         };
+        state.resized(&plan);
         let work = choose(&plan, state, observed, now);
         state.remember(plan.memory, &work.held);
         let memory = state.memory.clone().unwrap_or_default();
@@ -279,6 +290,8 @@ impl Workers {
             let age = Duration::try_from(age).unwrap_or_default();
             self.context.metrics.running(&pod.metadata.uid, age, init);
         }
+        self.tell_resized(&pod, state.computed.as_ref(), &new);
+        let retry = memory.resize_pending.as_ref().map(|_| now + RESIZE_RETRY);
         state.computed = Some(new.clone());
         if state.in_api && !forgotten(&pod, observed) {
             slot.reporter.report(new);
@@ -292,7 +305,10 @@ impl Workers {
         if plan.finished && state.jobs.is_empty() && state.free(&Key::Leftovers, now) {
             self.start_leftovers(slot, state);
         }
-        [plan.wake_at, state.cooled(now)].into_iter().flatten().min()
+        [plan.wake_at, state.cooled(now), retry]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Events about containers that have to wait, once for each wait.

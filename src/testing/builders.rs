@@ -80,6 +80,7 @@ pub fn running(name: &str, attempt: u32, started: i64) -> ContainerState {
         message: "".into(),
         image: format!("registry/{name}:1").into(),
         image_ref: format!("registry/{name}@sha256:0").into(),
+        limits: None,
         hash: hash::container(&container(name)).into(),
     }
 }

@@ -124,12 +124,16 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// Conditions by `type`; what the patch does not name stays.
+/// Conditions by `type`; what the patch does not name stays, what it marks as deleted goes.
 fn merge_conditions(target: &mut Value, patch: &Value) {
     let (Some(target), Some(patch)) = (target.as_array_mut(), patch.as_array()) else {
         return;
     };
     for new in patch {
+        if new["$patch"] == "delete" {
+            target.retain(|old| old["type"] != new["type"]);
+            continue;
+        }
         match target.iter_mut().find(|old| old["type"] == new["type"]) {
             Some(old) => merge(old, new),
             None => {

@@ -296,3 +296,70 @@ pub(crate) fn events(lab: &Lab) -> Result<()> {
     lab.kube.delete(&case.path("pods", "plain"))?;
     case.expect_events("plain", &["Killing"])
 }
+
+/// A running container is given other resources without a restart; one that must be restarted for that is; what the
+/// node does not have is refused, and harms nothing.
+pub(crate) fn resize(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "resize")?;
+    let amounts = |cpu: &str, memory: &str| json!({"cpu": cpu, "memory": memory});
+    let mut app = pod("app", None, json!([shell("exec sleep 1000")]));
+    app["spec"]["containers"][0]["resources"] =
+        json!({"requests": amounts("20m", "32Mi"), "limits": amounts("100m", "64Mi")});
+    app["spec"]["containers"][0]["resizePolicy"] =
+        json!([{"resourceName": "cpu", "restartPolicy": "RestartContainer"}]);
+    case.run(app)?;
+    let ask = |cpu: &str, memory: &str| {
+        let path = case.path("pods", "app") + "/resize";
+        let resources = json!({"requests": amounts("20m", "32Mi"), "limits": amounts(cpu, memory)});
+        let mut asked = case.pod("app")?;
+        asked["spec"]["containers"][0]["resources"] = resources;
+        lab.kube.merge(
+            &path,
+            &json!({"spec": {"containers": asked["spec"]["containers"]}}),
+        )
+    };
+    let done = |generation: &serde_json::Value, cpu: &str, memory: &str| {
+        let (generation, wanted) = (generation.as_i64(), amounts(cpu, memory));
+        case.until("app", "resized", move |pod| {
+            pod["status"]["observedGeneration"].as_i64() == generation
+                && condition(pod, "Ready") == "True"
+                && status(pod)["resources"]["limits"] == wanted
+                && condition(pod, "PodResizeInProgress") == "Unknown"
+        })
+    };
+    let asked = ask("100m", "128Mi")?;
+    let resized = done(&asked["metadata"]["generation"], "100m", "128Mi")?;
+    ensure!(restarts(&resized) == 0, "{}", resized["status"]);
+    let limit =
+        "cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes";
+    let found = lab.exec(&resized, &["sh", "-c", limit])?;
+    ensure!(
+        found.trim() == (128 << 20).to_string(),
+        "the container may use {found}"
+    );
+
+    let asked = ask("200m", "128Mi")?;
+    let resized = done(&asked["metadata"]["generation"], "200m", "128Mi")?;
+    ensure!(restarts(&resized) == 1, "{}", resized["status"]);
+    case.expect_events("app", &["ResizeStarted", "ResizeCompleted", "Killing"])?;
+
+    let path = case.path("pods", "app") + "/resize";
+    let mut much = case.pod("app")?["spec"]["containers"].clone();
+    much[0]["resources"] = json!({"requests": amounts("1000", "32Mi"), "limits": amounts("1000", "128Mi")});
+    lab.kube.merge(&path, &json!({"spec": {"containers": much}}))?;
+    let pending = case.until("app", "refused", |pod| {
+        condition(pod, "PodResizePending") == "True"
+    })?;
+    let conditions = pending["status"]["conditions"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let why = conditions.iter().find(|c| c["type"] == "PodResizePending");
+    ensure!(why.is_some_and(|c| c["reason"] == "Infeasible"), "{conditions:?}");
+    ensure!(
+        status(&pending)["resources"]["limits"] == amounts("200m", "128Mi") && restarts(&pending) == 1,
+        "{}",
+        pending["status"]
+    );
+    Ok(())
+}

@@ -4,7 +4,8 @@
 //! understood, and the other way round.
 
 use crate::cri::{POD_UID_LABEL, v1};
-use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
+use crate::kubelet::observed::{ContainerState, Limits, Observed, RunState, Sandbox};
+use crate::kubelet::resize::PERIOD;
 use crate::model::PodUid;
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -152,6 +153,7 @@ pub(super) fn container(status: &v1::ContainerStatus, sandbox: &str) -> Containe
         message: status.message.as_str().into(),
         image: image.unwrap_or_default().into(),
         image_ref: status.image_ref.as_str().into(),
+        limits: limits(status),
         hash: status
             .annotations
             .get(HASH_ANNOTATION)
@@ -159,6 +161,20 @@ pub(super) fn container(status: &v1::ContainerStatus, sandbox: &str) -> Containe
             .unwrap_or_default()
             .into(),
     }
+}
+
+fn limits(status: &v1::ContainerStatus) -> Option<Limits> {
+    let linux = status.resources.as_ref()?.linux.as_ref()?;
+    let quota = if linux.cpu_period > 0 && linux.cpu_quota > 0 {
+        linux.cpu_quota.saturating_mul(PERIOD) / linux.cpu_period
+    } else {
+        0
+    };
+    Some(Limits {
+        shares: linux.cpu_shares,
+        quota,
+        memory: linux.memory_limit_in_bytes.max(0),
+    })
 }
 
 /// Newest first; containers by name, then newest first.

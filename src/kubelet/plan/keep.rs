@@ -4,8 +4,8 @@ use super::memory::{age_pull_error, crash_wait, go_duration, grow};
 use super::run::{Pass, Progress};
 use super::stop::stop_with;
 use super::{Action, Input, Waiting, should_restart};
-use crate::kubelet::hash;
 use crate::kubelet::observed::{ContainerState, RunState};
+use crate::kubelet::{hash, resize};
 use crate::model::SandboxId;
 use crate::model::pod::{Container, RestartPolicy};
 
@@ -104,6 +104,9 @@ impl<'a> Pass<'a> {
             self.plan.actions.push(stop_with(running, grace, message));
             return;
         }
+        if counts && self.resize(spec, running) {
+            return;
+        }
         self.plan.memory.replacing.remove(&spec.name);
         if self
             .input
@@ -125,6 +128,26 @@ impl<'a> Pass<'a> {
             .unwrap_or(grace);
         let message = format!("{kind} {} failed {what} probe{again}", spec.name);
         self.plan.actions.push(stop_with(running, grace, message));
+    }
+
+    /// Gives a running container what its spec has been granted; true when it has to be restarted for that.
+    fn resize(&mut self, spec: &Container, running: &ContainerState) -> bool {
+        let changed = resize::differing(spec, running.limits);
+        if changed.is_empty() {
+            return false;
+        }
+        if resize::needs_restart(spec, &changed) {
+            self.plan.memory.replacing.insert(spec.name.clone());
+            let message = format!("Container {} resize requires restart", spec.name);
+            let grace = self.input.pod.spec.termination_grace_period_seconds;
+            self.plan.actions.push(stop_with(running, grace, message));
+            return true;
+        }
+        self.plan.actions.push(Action::ResizeContainer {
+            id: running.id.clone(),
+            name: spec.name.clone(),
+        });
+        false
     }
 
     /// An ended container starts again when its policy says so and its backoff is over.

@@ -2,6 +2,7 @@
 //! with a paused clock; dropping that is a SIGKILL.
 
 mod hooks;
+mod resize;
 mod world;
 
 use crate::model::PodUid;

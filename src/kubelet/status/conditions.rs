@@ -1,18 +1,24 @@
-//! PURE. The five conditions this node owns; those of other writers are carried along.
+//! PURE. The conditions this node owns: five that are always there, two about resizing; those of other writers are carried along.
 
 use super::containers::exit_code;
 use super::{History, StatusInput, time};
+use crate::kubelet::observed::{ContainerState as Instance, RunState};
+use crate::kubelet::resize::differing;
 use crate::model::pod::{self, Container};
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
 
 /// Condition types this node writes.
-pub(super) const OURS: [&str; 5] = [
+pub(super) const OURS: [&str; 7] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
     "ContainersReady",
     "PodScheduled",
+    "PodResizePending",
+    "PodResizeInProgress",
 ];
+/// Those of them that are there only while they hold.
+pub(super) const PASSING: [&str; 2] = [OURS[5], OURS[6]];
 
 /// A condition's status with its reason and message.
 struct Verdict {
@@ -66,7 +72,44 @@ impl Conditions<'_> {
         all.push(self.condition(OURS[2], self.ready(init, main)));
         all.push(self.condition(OURS[3], self.containers_ready(init, main)));
         all.push(self.condition(OURS[4], Verdict::yes()));
+        if !matches!(self.phase, "Succeeded" | "Failed") {
+            let resizing = [
+                (OURS[5], self.resize_pending()),
+                (OURS[6], self.resize_in_progress()),
+            ];
+            let held = resizing.into_iter().filter_map(|(kind, v)| Some((kind, v?)));
+            all.extend(held.map(|(kind, verdict)| self.condition(kind, verdict)));
+        }
         all
+    }
+
+    /// The Pod asks for resources the node does not grant.
+    fn resize_pending(&self) -> Option<Verdict> {
+        let pending = self.input.memory.resize_pending.as_ref()?;
+        Some(Verdict {
+            holds: true,
+            reason: Some(pending.reason),
+            message: Some(pending.message.clone()),
+        })
+    }
+
+    /// What was granted has not been given yet.
+    fn resize_in_progress(&self) -> Option<Verdict> {
+        let underway = |c: &Instance| {
+            let spec = self.input.pod.container(&c.name);
+            let kept = spec.filter(|(spec, init)| !init || spec.is_sidecar());
+            c.state == RunState::Running
+                && kept.is_some_and(|(spec, _)| !differing(spec, c.limits).is_empty())
+        };
+        if !self.input.observed.containers.iter().any(underway) {
+            return None;
+        }
+        let error = self.input.memory.resize_error.as_deref();
+        Some(Verdict {
+            holds: true,
+            reason: error.map(|_| "Error"),
+            message: error.map(Into::into),
+        })
     }
 
     fn condition(&self, kind: &str, verdict: Verdict) -> PodCondition {

@@ -3,7 +3,8 @@
 use super::{History, StatusInput, time};
 use crate::kubelet::observed::{ContainerState as Instance, RunState};
 use crate::kubelet::plan::{Intent, LOST_EXIT_CODE};
-use crate::model::pod::{self, Container, Quantity};
+use crate::kubelet::resize::differing;
+use crate::model::pod::{self, Container, Quantity, Resources};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
     ResourceRequirements,
@@ -142,6 +143,11 @@ fn from_instance(
     let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
     s.restart_count = s.restart_count.max(attempt);
     give_resources(&mut s, spec);
+    let underway = instance.state == RunState::Running && !differing(spec, instance.limits).is_empty();
+    if let Some(before) = old.and_then(|o| o.resources.as_ref()).filter(|_| underway) {
+        // Granted and not yet given.
+        s.resources = Some(requirements(before));
+    }
     if matches!(instance.state, RunState::Created | RunState::Starting) {
         return s;
     }
@@ -335,15 +341,15 @@ fn from_terminated(old: &pod::StateTerminated) -> ContainerStateTerminated {
 }
 
 fn give_resources(s: &mut ContainerStatus, spec: &Container) {
-    s.resources = Some(resources(spec));
+    s.resources = Some(requirements(&spec.resources));
     s.allocated_resources = (!spec.resources.requests.is_empty()).then(|| amounts(&spec.resources.requests));
 }
 
-fn resources(spec: &Container) -> ResourceRequirements {
+fn requirements(resources: &Resources) -> ResourceRequirements {
     let list = |l: &BTreeMap<Box<str>, Quantity>| (!l.is_empty()).then(|| amounts(l));
     ResourceRequirements {
-        limits: list(&spec.resources.limits),
-        requests: list(&spec.resources.requests),
+        limits: list(&resources.limits),
+        requests: list(&resources.requests),
         claims: None,
     }
 }

@@ -3,7 +3,9 @@
 use super::StatusInput;
 use crate::model::pod;
 use k8s_openapi::api::core::v1 as k8s;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The history a status builds on. A terminal phase that only the API server knows counts too.
 pub(super) fn of<'a>(input: &StatusInput<'a>) -> Cow<'a, pod::PodStatus> {
@@ -63,9 +65,21 @@ fn container(full: &k8s::ContainerStatus) -> pod::ContainerStatus {
         container_id: full.container_id.as_deref().unwrap_or_default().into(),
         image: full.image.as_str().into(),
         image_id: full.image_id.as_str().into(),
+        allocated_resources: full.allocated_resources.as_ref().map(amounts).unwrap_or_default(),
+        resources: full.resources.as_ref().map(|r| pod::Resources {
+            limits: r.limits.as_ref().map(amounts).unwrap_or_default(),
+            requests: r.requests.as_ref().map(amounts).unwrap_or_default(),
+        }),
         state: full.state.as_ref().map(state).unwrap_or_default(),
         last_state: full.last_state.as_ref().map(state).unwrap_or_default(),
     }
+}
+
+fn amounts(list: &BTreeMap<String, Quantity>) -> BTreeMap<Box<str>, pod::Quantity> {
+    let amount = |q: &Quantity| pod::Quantity(q.0.as_str().into());
+    list.iter()
+        .map(|(name, q)| (name.as_str().into(), amount(q)))
+        .collect()
 }
 
 fn state(full: &k8s::ContainerState) -> pod::ContainerState {

@@ -1,6 +1,6 @@
 //! PURE. The strategic merge patch between two statuses.
 
-use super::conditions::OURS;
+use super::conditions::{OURS, PASSING};
 use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
@@ -47,9 +47,9 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 
 fn changed_conditions(old: Option<&Value>, new: &Value) -> Option<Value> {
     let old = old.and_then(Value::as_array);
+    let new = new.as_array()?;
     let ours = |c: &&Value| c["type"].as_str().is_some_and(|kind| OURS.contains(&kind));
-    let changed: Vec<_> = new
-        .as_array()?
+    let mut changed: Vec<_> = new
         .iter()
         .filter(ours)
         .filter(|c| old.is_none_or(|list| !list.contains(c)))
@@ -64,6 +64,12 @@ fn changed_conditions(old: Option<&Value>, new: &Value) -> Option<Value> {
             c
         })
         .collect();
+    let holds = |list: &[Value], kind: &str| list.iter().any(|c| c["type"] == kind);
+    // What the API server has is not known before the first patch.
+    let ended = PASSING
+        .iter()
+        .filter(|kind| !holds(new, kind) && old.is_none_or(|old| holds(old, kind)));
+    changed.extend(ended.map(|kind| json!({"type": kind, "$patch": "delete"})));
     (!changed.is_empty()).then_some(Value::Array(changed))
 }
 

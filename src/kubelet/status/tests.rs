@@ -1,4 +1,5 @@
 mod ephemeral;
+mod resize;
 
 use super::*;
 use crate::kubelet::observed::Sandbox;
@@ -747,7 +748,15 @@ fn a_first_patch_replaces_what_may_be_there() {
     for key in ["reason", "message", "podIP", "podIPs"] {
         assert_eq!(change.get(key), Some(&serde_json::Value::Null), "{key}");
     }
-    assert_eq!(change["conditions"].as_array().unwrap().len(), 5);
+    let conditions = change["conditions"].as_array().unwrap();
+    let (gone, told): (Vec<_>, Vec<_>) = conditions.iter().partition(|c| c["$patch"] == "delete");
+    let kinds: Vec<_> = gone.iter().map(|c| &c["type"]).collect();
+    assert_eq!(told.len(), 5);
+    assert_eq!(
+        kinds,
+        ["PodResizePending", "PodResizeInProgress"],
+        "from an earlier life"
+    );
     assert_eq!(
         change["hostIPs"],
         json!([{"$patch": "replace"}, {"ip": "192.168.1.10"}])

@@ -8,9 +8,10 @@ use crate::kubelet::execute::{self, Start, Stop};
 use crate::kubelet::metrics;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
+use crate::kubelet::resize;
 use crate::kubelet::volume::Paths;
-use crate::model::PodUid;
 use crate::model::pod::{Pod, ResourceFieldRef};
+use crate::model::{ContainerId, PodUid};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::{Arc, PoisonError};
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,9 @@ impl Workers {
     ) {
         for stop in work.stops {
             self.start_stop(slot, state, stop);
+        }
+        for (id, name) in work.resizes {
+            self.start_resize(slot, state, id, &name);
         }
         match work.sandbox {
             Some(attempt) => self.start_sandbox(slot, state, observed, (work.clean_up, attempt)),
@@ -101,6 +105,20 @@ impl Workers {
         };
         self.spawn(slot, state, key.clone(), async move {
             Done::Plain(key, execute::stop_container(&context, &pod, &stop).await)
+        });
+    }
+
+    fn start_resize(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, id: ContainerId, name: &str) {
+        let Some((spec, _)) = state.pod.container(name) else {
+            return;
+        };
+        let (limits, pod) = (resize::limits(&spec.resources), state.pod.clone());
+        let (context, observer) = (self.context.clone(), self.observer.clone());
+        let key = Key::Resize(id.clone());
+        self.spawn(slot, state, key.clone(), async move {
+            let done = execute::resize_container(&context, &pod, &id, limits).await;
+            observer.doubt(&pod.metadata.uid, &id);
+            Done::Plain(key, done)
         });
     }
 

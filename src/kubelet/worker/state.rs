@@ -6,6 +6,7 @@
 use crate::kubelet::execute::StartError;
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{Action, Intent, Memory, Plan, note_failure, note_sandbox_failure};
+use crate::kubelet::resize::{self, Grants, Pending, Room};
 use crate::kubelet::volume::Paths;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, Meta};
@@ -26,6 +27,8 @@ pub(super) enum Key {
     Start(Box<str>),
     /// Stop a container.
     Stop(ContainerId),
+    /// Give a container other requests and limits.
+    Resize(ContainerId),
     /// Set up volumes.
     Volumes,
     /// Remove what is left of a Pod that has ended, and its API object.
@@ -68,10 +71,24 @@ pub(super) struct VolumeState {
     pub(super) with: Option<Meta>,
 }
 
+/// What has become of a wish for other resources.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Resize {
+    /// They are granted.
+    Started,
+    /// There is no room for what the Pod asks for.
+    Pending(Arc<Pod>, Pending),
+}
+
 /// What the worker of one Pod remembers.
 #[derive(Debug)]
 pub(super) struct State {
+    /// As the API server has it, but with the requests and limits the node has granted.
     pub(super) pod: Arc<Pod>,
+    /// Those requests and limits; `None` before the first look at the runtime.
+    granted: Option<Grants>,
+    /// Why they are not what the Pod asks for.
+    pub(super) pending: Option<Pending>,
     /// The API server has the Pod.
     pub(super) in_api: bool,
     /// When this agent first saw the Pod.
@@ -93,6 +110,8 @@ impl State {
     pub(super) fn new(pod: Arc<Pod>, in_api: bool, now: Timestamp) -> Self {
         Self {
             pod,
+            granted: None,
+            pending: None,
             in_api,
             seen: now,
             memory: None,
@@ -110,6 +129,34 @@ impl State {
         self.in_api = pod.is_some();
         if let Some(pod) = pod {
             self.pod = pod;
+        }
+    }
+
+    /// Grants the requests and limits the Pod asks for, as far as there is room. Returns what is to be told of that.
+    pub(super) fn grant(&mut self, room: impl FnOnce() -> Room) -> Option<Resize> {
+        if !self.in_api {
+            return None;
+        }
+        let asked = self.pod.clone();
+        let granted = self.granted.take().unwrap_or_else(|| resize::told(&asked));
+        if resize::settled(&asked, &granted) {
+            self.pending = None;
+            self.granted = Some(resize::asked(&asked));
+            return None;
+        }
+        match resize::refusal(&asked, &granted, &room()) {
+            None => {
+                self.pending = None;
+                self.granted = Some(resize::asked(&asked));
+                Some(Resize::Started)
+            }
+            Some(pending) => {
+                self.pod = Arc::new(resize::with(&asked, &granted));
+                self.granted = Some(granted);
+                let new = self.pending.as_ref() != Some(&pending);
+                self.pending = Some(pending.clone());
+                new.then(|| Resize::Pending(asked, pending))
+            }
         }
     }
 
@@ -156,11 +203,17 @@ impl State {
 
     fn settle_plain(&mut self, key: Key, result: Result<(), String>, now: Timestamp) {
         self.jobs.remove(&key);
+        if let Key::Resize(_) = key {
+            let error = result.as_ref().err().map(|message| message.as_str().into());
+            self.memory.get_or_insert_default().resize_error = error;
+        }
         match (key, result) {
             (Key::Sandbox, Err(message)) => {
                 note_sandbox_failure(self.memory.get_or_insert_default(), &message, now);
             }
             (Key::Leftovers, Ok(())) => self.finished = true,
+            // Should the runtime not do what it says, it is not asked in a loop.
+            (key @ Key::Resize(_), Ok(())) => self.cool(key, now),
             (key, Ok(())) => drop(self.cooldowns.remove(&key)),
             (key, Err(_)) => self.cool(key, now),
         }
@@ -181,6 +234,16 @@ impl State {
                 until: now + SignedDuration::from_secs(seconds),
             },
         );
+    }
+
+    /// Forgets the pauses of resizes that are no longer planned: they have come to their end.
+    pub(super) fn resized(&mut self, plan: &Plan) {
+        let planned = |id: &ContainerId| {
+            let same = |a: &Action| matches!(a, Action::ResizeContainer { id: other, .. } if other == id);
+            plan.actions.iter().any(same)
+        };
+        self.cooldowns
+            .retain(|key, _| !matches!(key, Key::Resize(id) if !planned(id)));
     }
 
     /// Nothing of this key is under way or has to wait.
@@ -263,6 +326,8 @@ fn restore<V: Clone>(
 pub(super) struct Work {
     /// `StopContainer`s.
     pub(super) stops: Vec<Action>,
+    /// Containers to resize, with their names.
+    pub(super) resizes: Vec<(ContainerId, Box<str>)>,
     /// Stops of sandboxes and removals, in order.
     pub(super) clean_up: Vec<Action>,
     /// Attempt number of the sandbox to create after that.
@@ -297,6 +362,11 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
             } => {
                 if may_stop(state, id, now + SignedDuration::from_secs(*grace_seconds), now) {
                     work.stops.push(action.clone());
+                }
+            }
+            Action::ResizeContainer { id, name } => {
+                if state.free(&Key::Resize(id.clone()), now) {
+                    work.resizes.push((id.clone(), name.clone()));
                 }
             }
             Action::RemoveContainer { id } if name_of(id).is_some_and(|name| work.held.contains(name)) => {}

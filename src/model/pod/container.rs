@@ -30,6 +30,8 @@ pub struct Container {
     pub env_from: Vec<EnvFromSource>,
     /// Requests and limits.
     pub resources: Resources,
+    /// Whether they can change while the container runs.
+    pub resize_policy: Vec<ResizePolicy>,
     /// Volume mounts.
     pub volume_mounts: Vec<VolumeMount>,
     /// Block devices; refused by this build.
@@ -61,6 +63,16 @@ pub struct Container {
     /// Container whose processes an ephemeral container shares; others never have it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_container_name: Option<Box<str>>,
+}
+
+/// `resizePolicy[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResizePolicy {
+    /// `cpu` or `memory`.
+    pub resource_name: Box<str>,
+    /// `NotRequired` or `RestartContainer`.
+    pub restart_policy: Box<str>,
 }
 
 /// `restartPolicyRules[]`: what to do after certain exit codes.
@@ -225,8 +237,10 @@ pub struct Quantity(pub Box<str>);
 #[serde(default)]
 pub struct Resources {
     /// Upper bounds.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<Box<str>, Quantity>,
     /// What the scheduler reserves.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub requests: BTreeMap<Box<str>, Quantity>,
 }
 

@@ -1,7 +1,9 @@
 //! The part of a Pod's stored status that carries history.
 
+use super::container::{Quantity, Resources};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// The part of a Pod's stored status that carries history.
@@ -74,6 +76,10 @@ pub struct ContainerStatus {
     /// Image digest reference as last reported.
     #[serde(rename = "imageID")]
     pub image_id: Box<str>,
+    /// Requests the node has granted.
+    pub allocated_resources: BTreeMap<Box<str>, Quantity>,
+    /// Requests and limits the instance runs with.
+    pub resources: Option<Resources>,
     /// State last reported.
     pub state: ContainerState,
     /// How the instance before ended.

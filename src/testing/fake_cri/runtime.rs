@@ -273,6 +273,9 @@ impl Runtime for FakeCri {
             }),
             image_ref: found.repo_digests.first().cloned().unwrap_or_default(),
             image_id: found.id,
+            resources: config.linux.as_ref().map(|linux| v1::ContainerResources {
+                linux: linux.resources.clone(),
+            }),
             labels: config.labels.clone(),
             annotations: config.annotations.clone(),
             mounts: config.mounts.clone(),

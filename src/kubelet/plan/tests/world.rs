@@ -1,8 +1,8 @@
 //! A tiny model of a runtime, and properties that hold from any state of it.
 
-use crate::kubelet::hash;
 use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
 use crate::kubelet::plan::{Action, Input, Intent, Memory, Plan, ProbeView, plan};
+use crate::kubelet::{hash, resize};
 use crate::model::ContainerId;
 use crate::model::pod::{Pod, RestartPolicy};
 use crate::testing::builders::*;
@@ -117,6 +117,12 @@ impl World {
                     ..running(name, *attempt, self.now)
                 };
                 self.observed.containers.insert(0, fresh);
+            }
+            Action::ResizeContainer { id, .. } => {
+                let spec = self.pod.clone();
+                let c = self.observed.containers.iter_mut().find(|c| c.id == *id).unwrap();
+                assert!(alive(c), "resized a container that does not run");
+                c.limits = Some(resize::limits(&spec.container(&c.name).unwrap().0.resources));
             }
             Action::StopContainer { id, .. } => {
                 let now = at(self.now);

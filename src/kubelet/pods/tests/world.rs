@@ -9,7 +9,7 @@ use crate::kubelet::images::ImageManager;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::volume::Volumes;
 use crate::kubelet::worker::Marks;
-use crate::model::pod::Pod;
+use crate::model::pod::{Pod, Quantity};
 use crate::model::{ContainerId, NamespacedName};
 use crate::task::Drain;
 use crate::testing::fake_api::ToldEvent;
@@ -142,7 +142,9 @@ impl World {
             dirs,
             host_ips: vec!["10.0.0.1".parse().unwrap()],
             memory_bytes: 4 << 30,
-            allocatable: BTreeMap::new(),
+            allocatable: [("cpu", "4"), ("memory", "4Gi")]
+                .map(|(name, amount)| (name.into(), Quantity(amount.into())))
+                .into(),
             runtime_name: "containerd".into(),
             systemd: false,
             cgroups: None,

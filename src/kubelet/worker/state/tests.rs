@@ -40,6 +40,7 @@ fn observed(name: &str, id: &str, run: RunState) -> Observed {
         message: "".into(),
         image: "".into(),
         image_ref: "".into(),
+        limits: None,
         hash: "".into(),
     };
     Observed {

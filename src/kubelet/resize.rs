@@ -1,0 +1,201 @@
+//! PURE. Resizing containers in place: what of a Pod's new requests and limits the node grants, and whether a running
+//! container has what was granted.
+//!
+//! Three amounts of one container may differ: what the spec asks for, what the node has granted (`allocatedResources`
+//! in the status, kept over a restart of the agent by way of it), and what the runtime has set. A Pod is run with what
+//! was granted; the rest is [`Pending`] until there is room.
+
+use super::observed::Limits;
+use super::quantity::{self, Amount};
+use crate::model::pod::{Container, Pod, Resources};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[cfg(test)]
+mod tests;
+
+/// Resources that can be resized.
+const RESIZABLE: [&str; 2] = ["cpu", "memory"];
+/// A container without a CPU request, in `cpu.shares`; also the least there is.
+const MIN_SHARES: i64 = 2;
+const MAX_SHARES: i64 = 262_144;
+/// Smallest CFS quota, microseconds.
+const MIN_QUOTA: i64 = 1000;
+/// CFS period, microseconds.
+pub const PERIOD: i64 = 100_000;
+
+/// Requests and limits by container name.
+pub type Grants = BTreeMap<Box<str>, Resources>;
+
+/// Why a Pod runs with less, or more, than it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// `Deferred` or `Infeasible`.
+    pub reason: &'static str,
+    /// Words for people.
+    pub message: String,
+}
+
+/// What a node has to give, by resource as in `RESIZABLE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// What pods may use of the node.
+    pub allocatable: [Amount; 2],
+    /// What its other pods ask for.
+    pub others: [Amount; 2],
+}
+
+/// Containers that may be resized: those that keep running.
+fn resizable(pod: &Pod) -> impl Iterator<Item = &Container> {
+    let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
+    sidecars.chain(&pod.spec.containers)
+}
+
+/// What the spec asks for.
+pub fn asked(pod: &Pod) -> Grants {
+    resizable(pod)
+        .map(|c| (c.name.clone(), c.resources.clone()))
+        .collect()
+}
+
+/// What was granted as far as the API server was told; what the spec asks for where nothing was.
+pub fn told(pod: &Pod) -> Grants {
+    let of = |c: &Container| {
+        let status = pod.history(&c.name)?;
+        let limits = status.resources.as_ref()?.limits.clone();
+        let requests = status.allocated_resources.clone();
+        (!status.container_id.is_empty()).then_some(Resources { limits, requests })
+    };
+    let grant = |c: &Container| (c.name.clone(), of(c).unwrap_or_else(|| c.resources.clone()));
+    resizable(pod).map(grant).collect()
+}
+
+/// The same amounts, however they are written.
+fn same(a: &Resources, b: &Resources) -> bool {
+    RESIZABLE.iter().all(|r| {
+        quantity::of(&a.requests, r) == quantity::of(&b.requests, r)
+            && quantity::of(&a.limits, r) == quantity::of(&b.limits, r)
+    })
+}
+
+/// Whether the spec asks for nothing else than what was granted.
+pub fn settled(pod: &Pod, granted: &Grants) -> bool {
+    resizable(pod).all(|c| granted.get(&c.name).is_some_and(|g| same(g, &c.resources)))
+}
+
+/// The Pod with what was granted in place of what it asks for.
+pub fn with(pod: &Pod, granted: &Grants) -> Pod {
+    let mut pod = pod.clone();
+    let spec = &mut pod.spec;
+    let sidecars = spec.init_containers.iter_mut().filter(|c| c.is_sidecar());
+    for c in sidecars.chain(&mut spec.containers) {
+        if let Some(granted) = granted.get(&c.name) {
+            c.resources = granted.clone();
+        }
+    }
+    pod
+}
+
+/// What the scheduler reserves for a Pod.
+pub fn requests(pod: &Pod) -> [Amount; 2] {
+    RESIZABLE.map(|r| {
+        let of = |c: &Container| quantity::of(&c.resources.requests, r);
+        let running = resizable(pod).map(of).fold(Amount::ZERO, Amount::plus);
+        let init = pod.spec.init_containers.iter().filter(|c| !c.is_sidecar());
+        init.map(of).fold(running, Amount::max)
+    })
+}
+
+/// Whether there is room for what a Pod asks for beyond what it was granted; `None`: there is.
+pub fn refusal(pod: &Pod, granted: &Grants, room: &Room) -> Option<Pending> {
+    let (new, old) = (requests(pod), requests(&with(pod, granted)));
+    let number = |at: usize, amount: Amount| if at == 0 { amount.milli() } else { amount.value() };
+    for (at, name) in RESIZABLE.iter().enumerate().filter(|(at, _)| new[*at] > old[*at]) {
+        let (asked, all, used) = (new[at], room.allocatable[at], room.others[at]);
+        let text = |what: &str| {
+            format!(
+                "Node didn't have enough {what}: {name}, requested: {}",
+                number(at, asked)
+            )
+        };
+        if asked > all {
+            let message = format!("{}, capacity: {}", text("capacity"), number(at, all));
+            return Some(Pending {
+                reason: "Infeasible",
+                message,
+            });
+        }
+        if used.plus(asked) > all {
+            let (used, all) = (number(at, used), number(at, all));
+            let message = format!("{}, used: {used}, capacity: {all}", text("resource"));
+            return Some(Pending {
+                reason: "Deferred",
+                message,
+            });
+        }
+    }
+    None
+}
+
+/// What cgroups are told of a container's requests and limits.
+pub fn limits(resources: &Resources) -> Limits {
+    let limit = quantity::of(&resources.limits, "cpu").milli();
+    let request = match resources.requests.get("cpu") {
+        Some(_) => quantity::of(&resources.requests, "cpu").milli(),
+        None => limit,
+    };
+    let quota = if limit <= 0 {
+        0
+    } else {
+        (limit.saturating_mul(PERIOD) / 1000).max(MIN_QUOTA)
+    };
+    Limits {
+        shares: (request.saturating_mul(1024) / 1000).clamp(MIN_SHARES, MAX_SHARES),
+        quota,
+        memory: quantity::of(&resources.limits, "memory").value(),
+    }
+}
+
+/// Which resources of a running container are not what its (granted) spec says. A runtime that does not tell has
+/// what it was given.
+pub fn differing(spec: &Container, actual: Option<Limits>) -> Vec<&'static str> {
+    let Some(actual) = actual else { return Vec::new() };
+    let wanted = limits(&spec.resources);
+    let shares = actual.shares == 0 || actual.shares == wanted.shares;
+    [
+        ("cpu", shares && actual.quota == wanted.quota),
+        ("memory", actual.memory == wanted.memory),
+    ]
+    .into_iter()
+    .filter_map(|(name, same)| (!same).then_some(name))
+    .collect()
+}
+
+/// Whether one of these resources cannot change while the container runs.
+pub fn needs_restart(spec: &Container, changed: &[&str]) -> bool {
+    let restarts = |name: &str| {
+        let policy = spec.resize_policy.iter().find(|p| &*p.resource_name == name);
+        policy.is_some_and(|p| &*p.restart_policy == "RestartContainer")
+    };
+    changed.iter().any(|name| restarts(name))
+}
+
+/// Message of an Event about a resize: what happened, and the Pod's resources as JSON.
+pub fn words(what: &str, pod: &Pod, error: &str) -> String {
+    let list = |containers: &[Container]| -> Vec<_> {
+        containers
+            .iter()
+            .map(|c| json!({"name": c.name, "resources": c.resources}))
+            .collect()
+    };
+    let mut summary = serde_json::Map::new();
+    if !pod.spec.init_containers.is_empty() {
+        summary.insert("initContainers".into(), list(&pod.spec.init_containers).into());
+    }
+    summary.insert("containers".into(), list(&pod.spec.containers).into());
+    summary.insert("generation".into(), pod.metadata.generation.into());
+    if !error.is_empty() {
+        summary.insert("error".into(), error.into());
+    }
+    format!("Pod resize {what}: {}", serde_json::Value::Object(summary))
+}

@@ -1,0 +1,160 @@
+use super::*;
+use crate::model::pod::{ContainerStatus, Quantity, ResizePolicy};
+use crate::testing::builders::{container, pod, sidecar};
+
+fn list(amounts: &[(&str, &str)]) -> BTreeMap<Box<str>, Quantity> {
+    let one = |(name, text): &(&str, &str)| ((*name).into(), Quantity((*text).into()));
+    amounts.iter().map(one).collect()
+}
+
+fn resources(requests: &[(&str, &str)], limits: &[(&str, &str)]) -> Resources {
+    Resources {
+        requests: list(requests),
+        limits: list(limits),
+    }
+}
+
+/// A Pod whose containers ask for these amounts of CPU and memory.
+fn asking(amounts: &[(&str, &str, &str)]) -> Pod {
+    let mut p = pod("p", &[]);
+    for (name, cpu, memory) in amounts {
+        let mut c = container(name);
+        c.resources = resources(&[("cpu", cpu), ("memory", memory)], &[]);
+        p.spec.containers.push(c);
+    }
+    p
+}
+
+fn room(cpu: i64, others: i64) -> Room {
+    Room {
+        allocatable: [Amount::whole(cpu), Amount::whole(1 << 30)],
+        others: [Amount::whole(others), Amount::ZERO],
+    }
+}
+
+#[test]
+fn what_is_told_to_cgroups() {
+    for (requests, limits_, shares, quota, memory) in [
+        (vec![], vec![], 2, 0, 0),
+        (vec![("cpu", "250m")], vec![], 256, 0, 0),
+        (
+            vec![("cpu", "0.25")],
+            vec![("cpu", "1"), ("memory", "1Ki")],
+            256,
+            100_000,
+            1024,
+        ),
+        (vec![], vec![("cpu", "500m")], 512, 50_000, 0),
+        (vec![("cpu", "1m")], vec![("cpu", "1m")], 2, 1000, 0),
+        (vec![("cpu", "1000")], vec![], 262_144, 0, 0),
+    ] {
+        let want = Limits {
+            shares,
+            quota,
+            memory,
+        };
+        assert_eq!(
+            limits(&resources(&requests, &limits_)),
+            want,
+            "{requests:?} {limits_:?}"
+        );
+    }
+}
+
+#[test]
+fn amounts_are_compared_and_not_how_they_are_written() {
+    let p = asking(&[("a", "0.5", "1Gi")]);
+    let mut granted = asked(&asking(&[("a", "500m", "1024Mi")]));
+    assert!(settled(&p, &granted));
+    granted = asked(&asking(&[("a", "501m", "1024Mi")]));
+    assert!(!settled(&p, &granted));
+    assert!(!settled(&p, &Grants::new()), "a container without a grant");
+}
+
+#[test]
+fn more_is_granted_where_there_is_room() {
+    let old = asked(&asking(&[("a", "1", "1Mi"), ("b", "1", "1Mi")]));
+    let more = asking(&[("a", "2", "1Mi"), ("b", "1", "1Mi")]);
+    let reason = |p: &Pod, room: Room| refusal(p, &old, &room).map(|p| (p.reason, p.message));
+    assert_eq!(reason(&more, room(4, 1)), None);
+    let deferred = "Node didn't have enough resource: cpu, requested: 3000, used: 2000, capacity: 4000";
+    assert_eq!(reason(&more, room(4, 2)), Some(("Deferred", deferred.into())));
+    let infeasible = "Node didn't have enough capacity: cpu, requested: 3000, capacity: 2000";
+    assert_eq!(reason(&more, room(2, 0)), Some(("Infeasible", infeasible.into())));
+    // What does not grow needs no room, on a node that is full too.
+    let shifted = asking(&[("a", "1.5", "1Mi"), ("b", "0.5", "1Mi")]);
+    assert_eq!(reason(&shifted, room(2, 2)), None);
+    let big = asking(&[("a", "1", "2Gi"), ("b", "1", "1Mi")]);
+    let (why, message) = reason(&big, room(4, 0)).unwrap();
+    assert_eq!(why, "Infeasible");
+    assert!(
+        message.contains("memory, requested: 2148532224, capacity: 1073741824"),
+        "{message}"
+    );
+}
+
+#[test]
+fn requests_of_init_containers_count_while_they_run() {
+    let mut p = asking(&[("a", "1", "1Mi")]);
+    p.spec.init_containers = asking(&[("i", "3", "1Mi")]).spec.containers;
+    let mut side = sidecar("s");
+    side.resources = resources(&[("cpu", "500m")], &[]);
+    assert_eq!(requests(&p)[0], Amount::whole(3));
+    p.spec.init_containers.push(side);
+    p.spec.init_containers.remove(0);
+    assert_eq!(requests(&p)[0].milli(), 1500, "a sidecar's always");
+}
+
+#[test]
+fn what_was_granted_is_remembered_by_the_status() {
+    let mut p = asking(&[("a", "2", "1Mi"), ("b", "1", "1Mi")]);
+    p.status.container_statuses = vec![ContainerStatus {
+        name: "a".into(),
+        container_id: "containerd://1".into(),
+        allocated_resources: list(&[("cpu", "1"), ("memory", "1Mi")]),
+        resources: Some(resources(&[("cpu", "1")], &[("cpu", "4")])),
+        ..ContainerStatus::default()
+    }];
+    let granted = told(&p);
+    assert_eq!(granted["a"].requests, list(&[("cpu", "1"), ("memory", "1Mi")]));
+    assert_eq!(granted["a"].limits, list(&[("cpu", "4")]));
+    assert_eq!(granted["b"], p.spec.containers[1].resources, "one that never ran");
+    assert!(!settled(&p, &granted));
+    let run = with(&p, &granted);
+    assert_eq!(run.spec.containers[0].resources, granted["a"]);
+    assert_eq!(run.metadata, p.metadata);
+}
+
+#[test]
+fn a_container_is_held_against_what_the_runtime_says() {
+    let mut c = container("a");
+    c.resources = resources(&[("cpu", "1")], &[("cpu", "2"), ("memory", "1Mi")]);
+    let right = limits(&c.resources);
+    let with = |change: fn(&mut Limits)| {
+        let mut limits = right;
+        change(&mut limits);
+        Some(limits)
+    };
+    let none: [&str; 0] = [];
+    assert_eq!(differing(&c, Some(right)), none);
+    assert_eq!(differing(&c, None), none, "a runtime that does not say");
+    assert_eq!(differing(&c, with(|l| l.shares = 0)), none, "nor that");
+    assert_eq!(differing(&c, with(|l| l.shares = 2)), ["cpu"]);
+    assert_eq!(differing(&c, with(|l| l.quota = 0)), ["cpu"]);
+    assert_eq!(differing(&c, with(|l| l.memory = 5)), ["memory"]);
+    c.resize_policy = vec![ResizePolicy {
+        resource_name: "memory".into(),
+        restart_policy: "RestartContainer".into(),
+    }];
+    assert!(needs_restart(&c, &["cpu", "memory"]) && !needs_restart(&c, &["cpu"]));
+}
+
+#[test]
+fn events_have_the_resources() {
+    let p = asking(&[("a", "1", "1Mi")]);
+    assert_eq!(
+        words("started", &p, ""),
+        r#"Pod resize started: {"containers":[{"name":"a","resources":{"requests":{"cpu":"1","memory":"1Mi"}}}],"generation":1}"#
+    );
+    assert!(words("error", &p, "why").contains(r#""error":"why""#));
+}

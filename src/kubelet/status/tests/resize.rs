@@ -1,0 +1,89 @@
+//! Resources and conditions of a Pod that is being resized.
+
+use super::*;
+use crate::kubelet::resize::{self, Pending};
+use crate::model::pod::{Quantity, Resources};
+
+/// A container that was told with 100m, is granted 200m and runs with this.
+fn resized(runs_with: &str) -> Case {
+    let cpu = |amount: &str| Resources {
+        requests: [("cpu".into(), Quantity(amount.into()))].into(),
+        ..Resources::default()
+    };
+    let mut p = pod("p", &["a"]);
+    p.spec.containers[0].resources = cpu("100m");
+    let mut seen = running("a", 0, 10);
+    seen.limits = Some(resize::limits(&cpu("100m")));
+    let mut case = Case::new(p, observed(vec![seen]));
+    case.previous = Some(case.status());
+    case.pod.spec.containers[0].resources = cpu("200m");
+    case.observed.containers[0].limits = Some(resize::limits(&cpu(runs_with)));
+    case
+}
+
+fn cpu_of(status: &PodStatus) -> (String, String) {
+    let a = main_of(status, "a");
+    let of = |list: &BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>| {
+        list["cpu"].0.clone()
+    };
+    let running = a.resources.as_ref().unwrap().requests.as_ref().unwrap();
+    (of(a.allocated_resources.as_ref().unwrap()), of(running))
+}
+
+fn kinds(status: &PodStatus) -> Vec<&str> {
+    let all = status.conditions.iter().flatten().map(|c| c.type_.as_str());
+    all.filter(|kind| kind.starts_with("PodResize")).collect()
+}
+
+#[test]
+fn what_is_granted_and_not_yet_given_is_told_apart() {
+    let mut case = resized("100m");
+    let status = case.status();
+    assert_eq!(cpu_of(&status), ("200m".into(), "100m".into()));
+    assert_eq!(kinds(&status), ["PodResizeInProgress"]);
+    assert_eq!(verdict(&status, "PodResizeInProgress"), "True");
+    case.memory.resize_error = Some("no such luck".into());
+    let status = case.status();
+    assert_eq!(verdict(&status, "PodResizeInProgress"), "True Error");
+    assert_eq!(
+        condition(&status, "PodResizeInProgress").message.as_deref(),
+        Some("no such luck")
+    );
+}
+
+#[test]
+fn a_resize_that_is_done_leaves_no_condition() {
+    let before = resized("100m").status();
+    let mut case = resized("200m");
+    case.previous = Some(before.clone());
+    let status = case.status();
+    assert_eq!(cpu_of(&status), ("200m".into(), "200m".into()));
+    assert!(kinds(&status).is_empty());
+    let change = patch(Some(&before), &status).unwrap();
+    assert_eq!(
+        change["conditions"],
+        json!([{"type": "PodResizeInProgress", "$patch": "delete"}])
+    );
+}
+
+#[test]
+fn a_wish_that_is_not_granted_is_told() {
+    let mut case = resized("200m");
+    case.memory.resize_pending = Some(Pending {
+        reason: "Deferred",
+        message: "no room".into(),
+    });
+    let status = case.status();
+    assert_eq!(verdict(&status, "PodResizePending"), "True Deferred");
+    assert_eq!(
+        condition(&status, "PodResizePending").message.as_deref(),
+        Some("no room")
+    );
+    case.memory.ended = true;
+    case.pod.spec.restart_policy = RestartPolicy::Never;
+    case.observed.containers = vec![exited("a", 0, 50, 0)];
+    assert!(
+        kinds(&case.status()).is_empty(),
+        "a Pod that is over wants nothing more"
+    );
+}
