@@ -51,20 +51,15 @@ impl Workers {
             let mut all = status.conditions.iter().flatten();
             all.find(|c| c.type_ == "PodResizeInProgress").cloned()
         };
-        let before = old.and_then(progress);
-        match (before, progress(new)) {
-            (Some(_), None) if new.phase.as_deref() == Some("Running") => {
-                let text = resize::words("completed", pod, "");
-                self.context.tell(pod, EventType::Normal, "ResizeCompleted", text);
-            }
-            (before, Some(now)) if now.reason.is_some() => {
-                if before.is_none_or(|b| b.message != now.message) {
-                    let why = now.message.unwrap_or_default();
-                    let text = resize::words("error", pod, &why);
-                    self.context.tell(pod, EventType::Warning, "ResizeError", text);
-                }
-            }
-            _ => {}
+        let (before, now) = (old.and_then(progress), progress(new));
+        let error = |c: &Option<PodCondition>| c.as_ref().and_then(|c| c.message.clone());
+        if before.is_some() && now.is_none() && new.phase.as_deref() == Some("Running") {
+            let text = resize::words("completed", pod, "");
+            self.context.tell(pod, EventType::Normal, "ResizeCompleted", text);
+        }
+        if let Some(why) = error(&now).filter(|why| error(&before).as_ref() != Some(why)) {
+            let text = resize::words("error", pod, &why);
+            self.context.tell(pod, EventType::Warning, "ResizeError", text);
         }
     }
 }

@@ -155,7 +155,7 @@ impl State {
                 self.granted = Some(granted);
                 let new = self.pending.as_ref() != Some(&pending);
                 self.pending = Some(pending.clone());
-                new.then(|| Resize::Pending(asked, pending))
+                new.then_some(Resize::Pending(asked, pending))
             }
         }
     }
