@@ -144,7 +144,8 @@ impl Volumes {
             .spec
             .volumes
             .iter()
-            .filter(|v| used(&v.name))
+            // Images are mounted by the runtime.
+            .filter(|v| v.image.is_none() && used(&v.name))
             .map(|volume| async {
                 let path = content.volume(volume).await.map_err(|cause| Error {
                     volume: volume.name.clone(),

@@ -9,13 +9,16 @@ use crate::kubelet::env::{self, EnvInput, EnvObjects, Kind};
 use crate::kubelet::images::ImageRequest;
 use crate::kubelet::translate::{self, ContainerInput, ImageUser};
 use crate::kubelet::volume::{Paths, mounts};
-use crate::model::pod::{Container, Pod};
+use crate::model::pod::{Container, Pod, PullPolicy};
 use crate::model::{ContainerId, NamespacedName, SandboxId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
+
+/// Image volumes by name, pulled.
+type Images = BTreeMap<Box<str>, v1::ImageSpec>;
 
 /// One container attempt to start.
 #[derive(Clone, Debug)]
@@ -72,8 +75,12 @@ pub async fn start_container(
     let (sandbox, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen)
         .await
         .map_err(config_error)?;
-    let image = tokio::select! {
-        image = pull(context, start, spec, &sandbox) => image?,
+    let pulled = async {
+        let image = pull(context, start, (&spec.image, spec.image_pull_policy), &sandbox).await?;
+        Ok((image, image_volumes(context, start, spec, &sandbox).await?))
+    };
+    let (image, images) = tokio::select! {
+        pulled = pulled => pulled?,
         () = cancel.cancelled() => return Ok(false),
     };
     let turn = context
@@ -84,7 +91,7 @@ pub async fn start_container(
     if cancel.is_cancelled() {
         return Ok(false);
     }
-    let config = configure(context, start, spec, &image).await;
+    let config = configure(context, start, spec, (&image, &images)).await;
     let config = config.map_err(|error| fail(context, start, None, error))?;
     let id = create(context, start, &config, &sandbox)
         .await
@@ -129,14 +136,14 @@ fn fail(context: &Context, start: &Start, id: Option<&ContainerId>, error: Start
 async fn pull(
     context: &Context,
     start: &Start,
-    spec: &Container,
+    (image, policy): (&str, PullPolicy),
     sandbox: &v1::PodSandboxConfig,
 ) -> Result<String, StartError> {
-    let auth = super::credentials::of(context, &start.pod, &spec.image).await;
+    let auth = super::credentials::of(context, &start.pod, image).await;
     let request = ImageRequest {
         pod: &start.pod.metadata.uid,
-        image: &spec.image,
-        policy: spec.image_pull_policy,
+        image,
+        policy,
         auth: &auth,
         sandbox_config: Some(sandbox),
     };
@@ -155,12 +162,36 @@ async fn pull(
     }
 }
 
+/// Pulls the images whose files the container mounts as volumes.
+async fn image_volumes(
+    context: &Context,
+    start: &Start,
+    spec: &Container,
+    sandbox: &v1::PodSandboxConfig,
+) -> Result<Images, StartError> {
+    let mut images = Images::new();
+    for volume in &start.pod.spec.volumes {
+        let mounted = spec.volume_mounts.iter().any(|m| m.name == volume.name);
+        let Some(source) = volume.image.as_ref().filter(|_| mounted) else {
+            continue;
+        };
+        let image = pull(context, start, (&source.reference, source.pull_policy), sandbox).await?;
+        let image = v1::ImageSpec {
+            image,
+            user_specified_image: source.reference.to_string(),
+            ..v1::ImageSpec::default()
+        };
+        images.insert(volume.name.clone(), image);
+    }
+    Ok(images)
+}
+
 /// Everything the container is created from: environment, hosts file, mounts, user.
 async fn configure(
     context: &Context,
     start: &Start,
     spec: &Container,
-    image: &str,
+    (image, images): (&str, &Images),
 ) -> Result<v1::ContainerConfig, StartError> {
     let pod = &*start.pod;
     let target = spec.target_container_name.as_deref().unwrap_or_default();
@@ -176,6 +207,7 @@ async fn configure(
         pod,
         container: spec,
         volumes: &start.volumes,
+        images,
         attempt: start.attempt,
     };
     let variable = |name: &str| {

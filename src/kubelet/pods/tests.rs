@@ -410,3 +410,30 @@ fn a_kill_after_any_call_converges() {
         }
     }
 }
+
+#[test]
+fn the_files_of_an_image_are_mounted_once_it_is_pulled() {
+    let world = World::new();
+    let mut life = world.start();
+    let mut app = container("app");
+    app["volumeMounts"] = json!([{"name": "model", "mountPath": "/model"}]);
+    let volume =
+        json!({"name": "model", "image": {"reference": "registry.test/model:1", "pullPolicy": "Always"}});
+    life.add(&pod("web", json!({"containers": [app], "volumes": [volume]})));
+    life.pass(1);
+    let waiting = &world.status("web")["containerStatuses"][0]["state"]["waiting"];
+    assert_eq!(waiting["reason"], "ErrImagePull");
+    world.cri.serve_image("registry.test/model:1");
+    life.pass(20);
+    let config = world.cri.container_config(&world.running("web", "app")).unwrap();
+    let mount = config
+        .mounts
+        .iter()
+        .find(|m| m.container_path == "/model")
+        .unwrap();
+    let image = mount.image.as_ref().unwrap();
+    assert_eq!(
+        (&*image.user_specified_image, &*mount.host_path),
+        ("registry.test/model:1", "")
+    );
+}

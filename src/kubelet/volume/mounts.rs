@@ -6,6 +6,7 @@ use crate::kubelet::dirs::Dirs;
 use crate::model::PodUid;
 use crate::model::pod::{Container, Pod, VolumeMount};
 use crate::sys::mount;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
@@ -58,6 +59,8 @@ pub struct Input<'a> {
     pub container: &'a Container,
     /// Its volumes, from [`super::Volumes::prepare`].
     pub volumes: &'a Paths,
+    /// Its image volumes, pulled, by volume name.
+    pub images: &'a BTreeMap<Box<str>, v1::ImageSpec>,
     /// Attempt number: names the termination message file.
     pub attempt: u32,
 }
@@ -115,6 +118,14 @@ async fn volume_mount(
         volume: wanted.name.clone(),
         container: input.container.name.clone(),
     };
+    if let Some(image) = input.images.get(&wanted.name) {
+        let sub_path = sub_path(wanted, variable)?.unwrap_or_default();
+        let mut mount = bind(Path::new(""), &wanted.mount_path);
+        mount.image = Some(image.clone());
+        mount.image_sub_path = sub_path.to_string_lossy().into_owned();
+        mount.readonly = true;
+        return Ok(mount);
+    }
     let root = input.volumes.get(&wanted.name).ok_or_else(missing)?;
     let sub_path = sub_path(wanted, variable)?;
     let host = match sub_path {

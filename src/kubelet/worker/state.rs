@@ -279,8 +279,15 @@ impl State {
         let Some(paths) = &self.volumes.paths else {
             return false;
         };
+        let image = |name: &str| {
+            let volumes = &self.pod.spec.volumes;
+            volumes.iter().any(|v| &*v.name == name && v.image.is_some())
+        };
         let spec = self.pod.container(container);
-        spec.is_none_or(|(spec, _)| spec.volume_mounts.iter().all(|m| paths.contains_key(&m.name)))
+        spec.is_none_or(|(spec, _)| {
+            let mut mounts = spec.volume_mounts.iter();
+            mounts.all(|m| paths.contains_key(&m.name) || image(&m.name))
+        })
     }
 
     /// The volumes have to be set up: for the first time, because a label they may show has changed, or because a new

@@ -1,6 +1,6 @@
 //! What containers can mount.
 
-use super::container::{FieldRef, Quantity, ResourceFieldRef};
+use super::container::{FieldRef, PullPolicy, Quantity, ResourceFieldRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -23,6 +23,8 @@ pub struct Volume {
     pub downward_api: Option<DownwardFiles>,
     /// Several sources in one directory.
     pub projected: Option<Projected>,
+    /// The files of an image.
+    pub image: Option<ImageVolume>,
     /// Any source this build does not know, so that it can be refused by name instead of mounted empty.
     #[serde(flatten)]
     pub unknown: BTreeMap<Box<str>, serde_json::Value>,
@@ -36,6 +38,16 @@ pub struct EmptyDir {
     pub medium: Box<str>,
     /// Upper bound.
     pub size_limit: Option<Quantity>,
+}
+
+/// `image`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ImageVolume {
+    /// Image reference as the user wrote it.
+    pub reference: Box<str>,
+    /// When to pull.
+    pub pull_policy: PullPolicy,
 }
 
 /// `hostPath`.

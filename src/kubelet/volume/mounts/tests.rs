@@ -39,6 +39,7 @@ async fn mounts_of(pod: &Pod, root: &Path) -> Result<Vec<v1::Mount>, Error> {
         pod,
         container: &pod.spec.containers[0],
         volumes: &volumes,
+        images: &[("model".into(), image())].into(),
         attempt: 3,
     };
     container(input, true, &none).await
@@ -68,6 +69,35 @@ async fn a_container_gets_its_volumes_hosts_file_and_termination_log() {
     let log = std::fs::metadata(&mounts[3].host_path).unwrap();
     assert_eq!(log.mode() & 0o777, 0o666);
     assert!(mounts[3].host_path.ends_with("pods/u1/containers/main/00000003"));
+}
+
+fn image() -> v1::ImageSpec {
+    v1::ImageSpec {
+        image: "sha256:abc".into(),
+        user_specified_image: "model:1".into(),
+        ..v1::ImageSpec::default()
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_mounted_by_the_runtime_and_only_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut pod = pod();
+    pod.spec.containers[0].volume_mounts = serde_json::from_value(json!([
+        {"name": "model", "mountPath": "/model"}, {"name": "model", "mountPath": "/part", "subPath": "a/b"},
+    ]))
+    .unwrap();
+    let mounts = mounts_of(&pod, dir.path()).await.unwrap();
+    let want = |path: &str, sub_path: &str| v1::Mount {
+        container_path: path.into(),
+        image: Some(image()),
+        image_sub_path: sub_path.into(),
+        readonly: true,
+        ..v1::Mount::default()
+    };
+    assert_eq!(mounts[..2], [want("/model", ""), want("/part", "a/b")]);
+    pod.spec.containers[0].volume_mounts[1].sub_path = "../up".into();
+    assert!(mounts_of(&pod, dir.path()).await.is_err());
 }
 
 #[tokio::test]
