@@ -4,7 +4,9 @@ use anyhow::{Context, Result, ensure};
 use rustlet_lab::images;
 use rustlet_lab::kube::{self, Seen, condition, eventually};
 use serde_json::{Value, json};
+use std::process::{Command, Stdio};
 
+use crate::client::Running;
 use crate::support::{Case, LIMIT, Lab, address, echo_container, pod, restarts, shell};
 
 /// What the pod to look into runs; `ps` shows it.
@@ -146,38 +148,38 @@ pub(crate) fn target(lab: &Lab) -> Result<()> {
 pub(crate) fn interactive(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "debug-interactive")?;
     case.run(pod("app", None, json!([shell(&format!("exec {WORK}"))])))?;
-    let look = "read line; echo heard $line; ps";
-    for (terminal, name) in [("-it", "terminal"), ("-i", "pipe")] {
-        let args = [
-            "app",
-            terminal,
-            "--image",
+    // Asks until somebody answers: what is said before one is attached is not repeated.
+    let look =
+        "until read -t 1 line; do echo who is there; done; echo heard $line; ps; test -t 0 && echo terminal";
+    for (how, name) in [("-it", "terminal"), ("-i", "pipe")] {
+        let kubectl = lab.cluster().client();
+        // util-linux' script gives kubectl a terminal.
+        let line = format!(
+            "exec {} --kubeconfig {} debug -n {} app {how} --image {} --target=main -c {name} -- sh -c '{look}'",
+            kubectl.program().display(),
+            kubectl.kubeconfig().display(),
+            case.ns,
             images::BUSYBOX,
-            "--target=main",
-            "-c",
-            name,
-            "--",
-            "sh",
-            "-c",
-            look,
-        ];
-        let said = debug(&case, &args, "ahoy\n")?;
+        );
+        let mut session = if how == "-it" {
+            let mut script = Command::new("script");
+            Running::start(script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()))?
+        } else {
+            let mut pipe = Command::new("sh");
+            Running::start(pipe.args(["-c", &line]).stdin(Stdio::piped()))?
+        };
+        session.until("who is there")?;
+        session.write(b"ahoy\n")?;
+        let said = session.end(LIMIT)?.text();
         ensure!(
             said.contains("heard ahoy") && said.contains(WORK),
-            "{terminal}:\n{said}"
+            "{how}:\n{said}"
         );
+        ensure!(said.contains("\nterminal") == (how == "-it"), "{how}:\n{said}");
     }
+    let look = "read line; echo heard $line; ls /host";
     let node = format!("node/{}", lab.node_name(0));
-    let args = [
-        &node,
-        "-it",
-        "--image",
-        images::BUSYBOX,
-        "--",
-        "sh",
-        "-c",
-        "read line; echo heard $line; ls /host",
-    ];
+    let args = [&node, "-i", "--image", images::BUSYBOX, "--", "sh", "-c", look];
     let said = debug(&case, &args, "ahoy\n")?;
     ensure!(said.contains("heard ahoy") && said.contains("etc"), "{said}");
 

@@ -343,11 +343,16 @@ pub(crate) fn resize(lab: &Lab) -> Result<()> {
     ensure!(restarts(&resized) == 1, "{}", resized["status"]);
     case.expect_events("app", &["ResizeStarted", "ResizeCompleted", "Killing"])?;
 
+    // A neighbour leaves too little; when it has gone, there is enough.
+    let node = resized["spec"]["nodeName"].as_str();
+    let mut neighbour = pod("neighbour", node, json!([shell("exec sleep 1000")]));
+    neighbour["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "500m"}});
+    case.run(neighbour)?;
     let path = case.path("pods", "app") + "/resize";
     let mut much = case.pod("app")?["spec"]["containers"].clone();
-    much[0]["resources"] = json!({"requests": amounts("1000", "32Mi"), "limits": amounts("1000", "128Mi")});
-    lab.kube.merge(&path, &json!({"spec": {"containers": much}}))?;
-    let pending = case.until("app", "refused", |pod| {
+    much[0]["resources"] = json!({"requests": amounts("1600m", "32Mi"), "limits": amounts("1600m", "128Mi")});
+    let asked = lab.kube.merge(&path, &json!({"spec": {"containers": much}}))?;
+    let pending = case.until("app", "deferred", |pod| {
         condition(pod, "PodResizePending") == "True"
     })?;
     let conditions = pending["status"]["conditions"]
@@ -355,11 +360,18 @@ pub(crate) fn resize(lab: &Lab) -> Result<()> {
         .map(Vec::as_slice)
         .unwrap_or_default();
     let why = conditions.iter().find(|c| c["type"] == "PodResizePending");
-    ensure!(why.is_some_and(|c| c["reason"] == "Infeasible"), "{conditions:?}");
+    ensure!(why.is_some_and(|c| c["reason"] == "Deferred"), "{conditions:?}");
     ensure!(
         status(&pending)["resources"]["limits"] == amounts("200m", "128Mi") && restarts(&pending) == 1,
         "{}",
         pending["status"]
+    );
+    lab.kube.delete(&case.path("pods", "neighbour"))?;
+    let resized = done(&asked["metadata"]["generation"], "1600m", "128Mi")?;
+    ensure!(
+        condition(&resized, "PodResizePending") == "Unknown" && restarts(&resized) == 2,
+        "{}",
+        resized["status"]
     );
     Ok(())
 }
