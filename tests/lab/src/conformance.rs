@@ -1,8 +1,8 @@
 //! Upstream's conformance suite against the lab's nodes.
 //!
 //! The suite is upstream's `e2e.test`, run by ginkgo in the control machine; its images are made here
-//! ([`crate::images::conformance`]). Tests that fail are run again alone, and called flaky when they pass then. What
-//! was found is printed as a table and left, with JUnit and JSON, in `target/conformance/<agent>/`; a part of the suite
+//! ([`crate::images::conformance`]). Tests that fail are run again, and called flaky when they pass then. What was
+//! found is printed as a table and left, with JUnit and JSON, in `target/conformance/<agent>/`; a part of the suite
 //! has a directory of its own.
 
 mod progress;
@@ -29,8 +29,10 @@ use report::Run;
 use suite::{Selection, Suite};
 use table::Head;
 
-/// More failures than this are not flakes: running them again alone would take hours and show nothing.
+/// More failures than this are not flakes: running them again would take hours and show nothing.
 const RETRY_AT_MOST: usize = 40;
+/// Few enough to leave the machine idle; more than one because a test that fails usually waits for five minutes first.
+const RETRY_PROCS: usize = 2;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -45,7 +47,7 @@ pub struct ConformanceOptions {
     pub serial: bool,
     /// Tests at once.
     pub procs: usize,
-    /// Runs failed tests again alone.
+    /// Runs failed tests again.
     pub retry: bool,
 }
 
@@ -201,7 +203,7 @@ fn bring_up(agent: AgentKind) -> Result<Cluster> {
     Ok(cluster)
 }
 
-/// Runs what failed again, alone.
+/// Runs what failed again, with little else beside it.
 fn again(options: &ConformanceOptions, suite: &Suite, cluster: &Cluster, first: &Run) -> Result<Run> {
     let failed = first.failed();
     if failed.is_empty() || !options.retry {
@@ -209,17 +211,17 @@ fn again(options: &ConformanceOptions, suite: &Suite, cluster: &Cluster, first: 
     }
     if failed.len() > RETRY_AT_MOST {
         println!(
-            "{} tests failed: too many to be run again alone (at most {RETRY_AT_MOST})",
+            "{} tests failed: too many to be run again (at most {RETRY_AT_MOST})",
             failed.len()
         );
         return Ok(Run::default());
     }
-    println!("{} tests failed; running them again, one at a time", failed.len());
+    println!("{} tests failed; running them again", failed.len());
     let selection = Selection {
         labels: "Conformance".to_owned(),
         focus: Some(report::focus(&failed)),
     };
-    suite.run(cluster, "again", &selection, failed.len(), 1)
+    suite.run(cluster, "again", &selection, failed.len(), RETRY_PROCS)
 }
 
 fn write(dir: &Path, name: &str, text: &str) -> Result<()> {

@@ -110,7 +110,7 @@ struct Conformance {
     /// Tests at once
     #[arg(long, default_value_t = 8)]
     procs: usize,
-    /// Do not run failed tests again alone
+    /// Do not run failed tests again
     #[arg(long)]
     no_retry: bool,
     /// Who makes the nodes

@@ -20,7 +20,7 @@ pub struct Test {
 pub enum Verdict {
     /// At the first attempt.
     Passed,
-    /// It failed, with this message, and passed when it was run again alone.
+    /// It failed, with this message, and passed when it was run again.
     Flaky(String),
     /// With the message of its last attempt.
     Failed(String),

@@ -207,10 +207,7 @@ fn details(head: &Head, judged: &[Judged]) -> Vec<(String, Vec<(String, String)>
     let parts = [
         ("Around the tests".to_owned(), named(&head.around)),
         ("Failed".to_owned(), failed),
-        (
-            "Flaky: failed first, passed when run again alone".to_owned(),
-            flaky,
-        ),
+        ("Flaky: failed first, passed when run again".to_owned(), flaky),
         ("Skipped by themselves".to_owned(), skipped),
         ("Not run".to_owned(), not_run),
         (

@@ -62,7 +62,7 @@ Failed
   exec 1
       pull registry.example/perl:5
 
-Flaky: failed first, passed when run again alone
+Flaky: failed first, passed when run again
   pod 2
       slow
 
