@@ -425,7 +425,7 @@ pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
         lab.exec(lab.tool(0)?, &argv)
     };
     let hostname =
-        format!("/exec/{ns}/work/main?output=1&error=1&command=sh&command=-c&command=hostname;exit+3");
+        format!("/exec/{ns}/work/main?output=1&error=1&command=sh&command=-c&command=hostname%3Bexit+3");
     let refused = ask(&hostname, V4, NOTHING)?;
     ensure!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     // Upstream asks for the verb of the method; ours for `create`, whatever the method.

@@ -234,6 +234,11 @@ pub(crate) fn proxies(lab: &Lab) -> Result<()> {
     let healthy = raw(&format!("/api/v1/nodes/{node}:10250/proxy/healthz"))?;
     ensure!(healthy == "ok", "{healthy}");
 
+    let logs = raw(&format!(
+        "/api/v1/nodes/{node}/proxy/containerLogs/{ns}/server/main"
+    ))?;
+    ensure!(logs == "serving\n", "{logs:?}");
+
     // A proxy of the client's own, as dashboards use it.
     let mut proxy = Running::start(
         client::command(&case, Protocol::WebSocket, &["proxy", "--port=0"]).stdin(Stdio::null()),

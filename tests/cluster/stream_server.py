@@ -58,4 +58,6 @@ class Gone(socketserver.BaseRequestHandler):
 
 for port, handler in [(8001, Bye), (8002, Line), (8003, Gone)]:
     threading.Thread(target=Server(("", port), handler).serve_forever, daemon=True).start()
-Server(("", 8000), Http).serve_forever()
+main = Server(("", 8000), Http)
+print("serving", flush=True)
+main.serve_forever()

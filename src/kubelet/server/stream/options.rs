@@ -142,8 +142,12 @@ pub(super) fn ports<B>(request: &Request<B>) -> Result<Vec<i32>, Error> {
     Ok(ports)
 }
 
+/// The values of a parameter. One with a bare `;` is not taken, as in Go: it once parted parameters.
 fn values(uri: &Uri, name: &str) -> impl Iterator<Item = String> {
-    form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+    let parts = uri.query().unwrap_or_default().split('&');
+    parts
+        .filter(|part| !part.contains(';'))
+        .flat_map(|part| form_urlencoded::parse(part.as_bytes()))
         .filter(move |(key, _)| key == name)
         .map(|(_, value)| value.into_owned())
 }

@@ -52,6 +52,9 @@ fn streams_are_asked_for_with_1() {
 fn commands_keep_their_words() {
     let exec = uri("command=sh&command=-c&command=echo%20a%2Bb+%26%26%20true&output=1");
     assert_eq!(command(&exec), ["sh", "-c", "echo a+b && true"]);
+    let bare = uri("command=a;b&command=c%3Bd&output=1;tty=1");
+    assert_eq!(command(&bare), ["c;d"]);
+    assert!(wanted(&bare).is_err());
     assert_eq!(run_command(&uri("cmd=echo+a%20b")), ["echo", "a", "b"]);
     assert_eq!(run_command(&uri("")), [""]);
 }
