@@ -161,13 +161,14 @@ pub(crate) fn interactive(lab: &Lab) -> Result<()> {
             case.ns,
             images::BUSYBOX,
         );
-        let mut session = if how == "-it" {
-            let mut script = Command::new("script");
-            Running::start(script.args(["-qec", &line, "/dev/null"]).stdin(Stdio::piped()))?
+        let (program, args) = if how == "-it" {
+            ("script", vec!["-qec", &line, "/dev/null"])
         } else {
-            let mut pipe = Command::new("sh");
-            Running::start(pipe.args(["-c", &line]).stdin(Stdio::piped()))?
+            ("sh", vec!["-c", &line])
         };
+        #[expect(clippy::disallowed_methods, reason = "a client that talks while it runs")]
+        let mut command = Command::new(program);
+        let mut session = Running::start(command.args(args).stdin(Stdio::piped()))?;
         session.until("who is there")?;
         session.write(b"ahoy\n")?;
         let said = session.end(LIMIT)?.text();
