@@ -117,7 +117,7 @@ pub fn text(head: &Head, judged: &[Judged]) -> String {
             }
         }
     }
-    out
+    out + "\n" + &images(head, judged)
 }
 
 fn row(out: &mut String, name: &str, counts: Counts) {
@@ -167,7 +167,7 @@ pub fn markdown(head: &Head, judged: &[Judged]) -> String {
             let _ = writeln!(out, "- {name}{said}");
         }
     }
-    out
+    out + "\n" + &images(head, judged)
 }
 
 fn title(head: &Head) -> String {
@@ -216,6 +216,19 @@ fn details(head: &Head, judged: &[Judged]) -> Vec<(String, Vec<(String, String)>
         ),
     ];
     parts.into_iter().filter(|(_, lines)| !lines.is_empty()).collect()
+}
+
+/// How many images are missing, and whether it matters.
+fn images(head: &Head, judged: &[Judged]) -> String {
+    let blocks = if blocked(head, judged).is_empty() {
+        "no failed test names one of them"
+    } else {
+        "the tests they block are above"
+    };
+    format!(
+        "{} of the suite's images are not made here (images.txt); {blocks}.\n",
+        head.missing_images.len()
+    )
 }
 
 /// Failed tests that speak of an image nobody made.

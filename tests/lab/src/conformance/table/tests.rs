@@ -72,6 +72,8 @@ Not run
 Blocked: needs an image that is not made here
   exec 1
       registry.example/perl:5
+
+1 of the suite's images are not made here (images.txt); the tests they block are above.
 ";
     assert_eq!(text, expected);
 }
