@@ -1,4 +1,4 @@
-//! The listener: TLS connections in, answers out, everything within the bounds of [`limits`](super::limits).
+//! The listener: TLS connections in, answers out, everything within the bounds of `limits`.
 
 use super::answer::{Answer, Body};
 use super::door::{Door, Peer};

@@ -1,5 +1,5 @@
 //! exec, attach, port-forward and run: which container is meant, what the runtime is asked, and how its stream reaches
-//! the client ([`splice`]).
+//! the client (`splice`).
 
 mod copy;
 mod limit;

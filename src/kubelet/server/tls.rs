@@ -53,7 +53,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 
-/// Asks for a certificate and proves that the client has its key, no more: [`ClientCa`] judges it.
+/// Asks for a certificate and proves that the client has its key, no more: `ClientCa` judges it.
 #[derive(Debug)]
 struct AskOnly(WebPkiSupportedAlgorithms);
 

@@ -222,9 +222,10 @@ async fn always_allow_asks_nobody() {
 async fn a_user_who_is_told_at_length_is_not_remembered() {
     let fake = Fake::new(false, 100);
     let auth = auth(&fake, |_| {});
-    let mut long = UserInfo::default();
-    long.groups = vec!["g".repeat(MOST_USER_BYTES + 1).into()];
-    let long = Arc::new(long);
+    let long = Arc::new(UserInfo {
+        groups: vec!["g".repeat(MOST_USER_BYTES + 1).into()],
+        ..UserInfo::default()
+    });
     auth.may(&long, "get", &["stats"]).await;
     auth.may(&long, "get", &["stats"]).await;
     assert_eq!(fake.asked(), 2);

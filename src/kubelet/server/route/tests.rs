@@ -1,7 +1,10 @@
 use super::*;
 use proptest::prelude::*;
 
-fn found(method: &str, path: &str) -> Result<(&'static str, Vec<(&'static str, String)>), Lookup> {
+/// A pattern, and the values of its segments by name.
+type Row = (&'static str, Vec<(&'static str, String)>);
+
+fn found(method: &str, path: &str) -> Result<Row, Lookup> {
     match find(&Method::from_bytes(method.as_bytes()).unwrap(), path) {
         Lookup::Found(found) => Ok((found.route.pattern, found.segments.into_iter().collect())),
         other => Err(other),

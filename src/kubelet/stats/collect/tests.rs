@@ -89,7 +89,7 @@ fn the_runtimes_numbers_fill_what_has_no_cgroup() {
             ..Default::default()
         }),
         linux: Some(v1::LinuxPodSandboxStats {
-            cpu: Some(cpu.clone()),
+            cpu: Some(cpu),
             containers: vec![v1::ContainerStats {
                 attributes: Some(v1::ContainerAttributes {
                     id: "c".into(),
