@@ -6,7 +6,7 @@ use rustlet_lab::kube::{self, Seen, condition, eventually};
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 
-use crate::client::Running;
+use crate::client::{Protocol, Running};
 use crate::support::{Case, LIMIT, Lab, address, echo_container, pod, restarts, shell};
 
 /// What the pod to look into runs; `ps` shows it.
@@ -143,14 +143,24 @@ pub(crate) fn target(lab: &Lab) -> Result<()> {
     })
 }
 
+/// Asks until somebody answers: what is said before one is attached is not repeated.
+const ASK: &str = "until read -t 1 line; do echo who is there; done; echo heard $line";
+
+/// Answers, and returns all that was said. The input stays open until then: what a container says after its end may be
+/// lost, on upstream's nodes too.
+fn answer(mut session: Running) -> Result<String> {
+    session.until("who is there")?;
+    session.write(b"ahoy\n")?;
+    session.until("heard ahoy")?;
+    Ok(session.end(LIMIT)?.text())
+}
+
 /// `kubectl debug -it` as a person uses it: what is typed arrives, what is said comes back; for a pod and for a node.
 /// And a running debugger can be attached to, executed in, and read.
 pub(crate) fn interactive(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "debug-interactive")?;
     case.run(pod("app", None, json!([shell(&format!("exec {WORK}"))])))?;
-    // Asks until somebody answers: what is said before one is attached is not repeated.
-    let look =
-        "until read -t 1 line; do echo who is there; done; echo heard $line; ps; test -t 0 && echo terminal";
+    let look = format!("{ASK}; ps; test -t 0 && echo terminal");
     for (how, name) in [("-it", "terminal"), ("-i", "pipe")] {
         let kubectl = lab.cluster().client();
         // util-linux' script gives kubectl a terminal.
@@ -168,60 +178,33 @@ pub(crate) fn interactive(lab: &Lab) -> Result<()> {
         };
         #[expect(clippy::disallowed_methods, reason = "a client that talks while it runs")]
         let mut command = Command::new(program);
-        let mut session = Running::start(command.args(args).stdin(Stdio::piped()))?;
-        session.until("who is there")?;
-        session.write(b"ahoy\n")?;
-        let said = session.end(LIMIT)?.text();
-        ensure!(
-            said.contains("heard ahoy") && said.contains(WORK),
-            "{how}:\n{said}"
-        );
+        let said = answer(Running::start(command.args(args).stdin(Stdio::piped()))?)?;
+        ensure!(said.contains(WORK), "{how}:\n{said}");
         ensure!(said.contains("\nterminal") == (how == "-it"), "{how}:\n{said}");
     }
-    let look = "read line; echo heard $line; ls /host";
+    let open = |args: &[&str]| Running::open(&case, Protocol::WebSocket, args);
     let node = format!("node/{}", lab.node_name(0));
-    let args = [&node, "-i", "--image", images::BUSYBOX, "--", "sh", "-c", look];
-    let said = debug(&case, &args, "ahoy\n")?;
-    ensure!(said.contains("heard ahoy") && said.contains("etc"), "{said}");
+    let (image, look) = (images::BUSYBOX, format!("{ASK}; ls /host"));
+    let said = answer(open(&[
+        "debug", &node, "-i", "--image", image, "--", "sh", "-c", &look,
+    ])?)?;
+    ensure!(said.contains("etc"), "{said}");
 
-    let args = [
-        "app",
-        "-i",
-        "--attach=false",
-        "--image",
-        images::BUSYBOX,
-        "-c",
-        "stays",
-        "--",
-        "sh",
-        "-c",
-        look,
-    ];
-    debug(&case, &args, "")?;
+    let stays = ["app", "-i", "--attach=false", "--image", image, "-c", "stays"];
+    debug(&case, &[&stays[..], &["--", "sh", "-c", ASK]].concat(), "")?;
     case.until("app", "debugged", |pod| {
         !ephemeral(pod, "stays")["state"]["running"].is_null()
     })?;
-    let kubectl = |args: &[&str], input: &str| lab.cluster().kubectl_stdin(args, input);
-    let said = kubectl(
-        &[
-            "exec",
-            "-n",
-            &case.ns,
-            "app",
-            "-c",
-            "stays",
-            "--",
-            "echo",
-            "also here",
-        ],
-        "",
-    )?;
+    let inside = |verb, rest: &[&str]| {
+        let args = [&[verb, "-n", &case.ns, "app", "-c", "stays"], rest].concat();
+        lab.cluster().kubectl(&args)
+    };
+    let said = inside("exec", &["--", "echo", "also here"])?;
     ensure!(said == "also here\n", "{said}");
-    let said = kubectl(&["attach", "-n", &case.ns, "app", "-c", "stays", "-i"], "hello\n")?;
-    ensure!(said.contains("heard hello"), "{said}");
+    answer(open(&["attach", "app", "-c", "stays", "-i"])?)?;
     case.until("app", "looked into", |pod| ended(pod, "stays"))?;
-    let said = kubectl(&["logs", "-n", &case.ns, "app", "-c", "stays"], "")?;
-    ensure!(said.contains("heard hello"), "{said}");
+    let said = inside("logs", &[])?;
+    ensure!(said.contains("heard ahoy"), "{said}");
     Ok(())
 }
 
