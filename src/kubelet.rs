@@ -4,6 +4,7 @@
 //! `dns`, `hosts`, `dirs`, `volume/content`, `probe/state`) decide; `worker`, `execute`, `observe`, `volume`, `probe`
 //! and `node` do.
 
+pub mod admit;
 pub mod context;
 pub mod dirs;
 pub mod dns;

@@ -56,6 +56,8 @@ pub struct Memory {
     pub resize_error: Option<Box<str>>,
     /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.
     pub failed: Option<PodFailure>,
+    /// It has failed because it was never let in: nothing is told of its containers.
+    pub rejected: bool,
 }
 
 /// Why a Pod as a whole has failed; becomes `status.reason` and `status.message`.

@@ -77,6 +77,18 @@ pub fn status(input: StatusInput<'_>) -> PodStatus {
     let (phase, reason, message) = phase::phase(&input, &history, &init, &main);
     let pod_ips = pod_ips(&input, &history);
     let generation = input.pod.metadata.generation;
+    let start_time = Some(time(history.start_time.unwrap_or(input.now)));
+    if input.memory.rejected {
+        return PodStatus {
+            observed_generation: generation,
+            start_time,
+            qos_class: Some(qos::class(input.pod).as_str().into()),
+            phase: Some(phase.into()),
+            reason: reason.map(Into::into),
+            message: message.map(Into::into),
+            ..PodStatus::default()
+        };
+    }
     let conditions = conditions::Conditions {
         input: &input,
         history: &history,
@@ -97,7 +109,7 @@ pub fn status(input: StatusInput<'_>) -> PodStatus {
         pod_ip: pod_ips.first().map(ToString::to_string),
         pod_ips: (!pod_ips.is_empty())
             .then(|| pod_ips.iter().map(|ip| PodIP { ip: ip.to_string() }).collect()),
-        start_time: Some(time(history.start_time.unwrap_or(input.now))),
+        start_time,
         qos_class: Some(qos::class(input.pod).as_str().into()),
         container_statuses: Some(main),
         init_container_statuses: (!init.is_empty()).then_some(init),

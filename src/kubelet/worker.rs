@@ -4,6 +4,7 @@
 //! mark the Pod when they end, so a slow pull holds up neither the status nor the end of the same Pod. All a worker
 //! remembers is in `state` (pure); whatever is lost with the process is read back from the runtime and the API.
 
+mod admission;
 mod jobs;
 mod report;
 mod resizes;
@@ -103,6 +104,8 @@ struct Slot {
     reporter: Arc<Reporter>,
     /// Held while the Pod's volumes are set up or removed; true once they are removed for good.
     volumes: tokio::sync::Mutex<bool>,
+    /// The Pod may run here; set once.
+    admitted: AtomicBool,
 }
 
 impl Workers {
@@ -184,6 +187,7 @@ impl Workers {
             self.context.metrics.worked("terminated", begin.elapsed());
             return None;
         }
+        self.admit(&slot, &mut state, &observed);
         if matches!(state.intent(), Intent::Terminate { .. }) {
             kind = "terminating";
         }
@@ -212,6 +216,7 @@ impl Workers {
             done: Mutex::default(),
             reporter: Reporter::new(self.context.clone(), key, uid.clone()),
             volumes: tokio::sync::Mutex::new(false),
+            admitted: AtomicBool::new(false),
         });
         self.slots().insert(uid.clone(), slot.clone());
         self.context.metrics.worker_started(uid);
