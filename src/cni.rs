@@ -1,7 +1,7 @@
 //! The CNI plugin role: one call, one process, a few milliseconds.
 //!
 //! Owns the pods' side of the network: addresses ([`ipam`], [`store`]), the veth pair and the bridge ([`plan`],
-//! [`apply`]). Starts no thread and no runtime, needs no agent, and is the only part of rustlet that writes to stdout
+//! [`apply`]), its host ports ([`ports`]). Starts no thread and no runtime, needs no agent, and is the only part of rustlet that writes to stdout
 //! as a protocol. ADD may be repeated, DEL always succeeds when there is nothing left to delete.
 //!
 //! It also answers for the `loopback` plugin, which containerd asks for by default.
@@ -10,6 +10,7 @@ pub mod apply;
 pub mod ipam;
 mod loopback;
 pub mod plan;
+pub mod ports;
 pub mod reconcile;
 pub mod spec;
 pub mod store;
@@ -101,7 +102,6 @@ impl Drop for Lease<'_> {
 fn add(call: &Call) -> Result<Value, Error> {
     let path = call.netns.as_deref().unwrap_or(Path::new(""));
     let netns = open_netns(path)?;
-    refuse_port_mappings(call)?;
     let allocations = {
         let mut store = DiskStore::open(&call.config.ipam.data_dir, &call.config.name)?;
         let result = ipam::allocate(&mut store, &call.config.ipam.ranges, &call.owner);
@@ -114,26 +114,30 @@ fn add(call: &Call) -> Result<Value, Error> {
     };
     let plan = plan::link_plan(call, &allocations)?;
     let made = apply::add(&plan, &netns)?;
+    map_ports(call, &plan)?;
     lease.fresh = false;
     Ok(plan::success(&plan, &made, &path.to_string_lossy()).to_json(call.version))
 }
 
-/// Better no pod than one whose host port silently leads nowhere.
-fn refuse_port_mappings(call: &Call) -> Result<(), Error> {
-    match call.config.port_mappings.iter().find(|m| m.host_port > 0) {
-        None => Ok(()),
-        Some(m) => Err(Error::new(
-            Code::UnsupportedField,
-            "unsupported field",
-            format!(
-                "runtimeConfig.portMappings: hostPort {}: host ports are not supported yet",
-                m.host_port
-            ),
-        )),
-    }
+/// Maps the host ports of a pod whose link is up; without them there is to be no pod.
+fn map_ports(call: &Call, plan: &plan::LinkPlan) -> Result<(), Error> {
+    let config = &call.config;
+    let place = (&*config.ipam.data_dir, &*config.name);
+    let mapped = ports::add(place, &call.owner, &plan.addresses, &config.port_mappings);
+    mapped.map_err(|e| {
+        if let Err(undo) = ports::remove(place.0, place.1, &call.owner) {
+            eprintln!("rustlet: undo: {undo}");
+        }
+        if let Err(undo) = apply::delete(&config.name, &call.owner, call.netns.as_deref()) {
+            eprintln!("rustlet: undo: {undo}");
+        }
+        e.into()
+    })
 }
 
 fn delete(call: &Call) -> Result<(), Error> {
+    let config = &call.config;
+    ports::remove(&config.ipam.data_dir, &config.name, &call.owner)?;
     // The link first: its address must not go to another pod while it still answers for it.
     apply::delete(&call.config.name, &call.owner, call.netns.as_deref())?;
     release(call)
@@ -161,7 +165,14 @@ fn check(call: &Call) -> Result<(), Error> {
         return Err(Error::new(Code::Internal, "check", why));
     }
     let plan = plan::link_plan(call, &allocations)?;
-    Ok(apply::check(&plan, &previous, &netns)?)
+    apply::check(&plan, &previous, &netns)?;
+    let place = (&config.ipam.data_dir, &config.name);
+    Ok(ports::check(
+        place.0,
+        place.1,
+        &call.owner,
+        &config.port_mappings,
+    )?)
 }
 
 fn status(call: &Call) -> Result<(), Error> {
@@ -186,6 +197,8 @@ fn collect(call: &Call) -> Result<(), Error> {
             a.container_id == owner.container_id && (a.ifname == owner.ifname || owner.ifname.is_empty())
         })
     };
+    let known = |id: &str| config.valid_attachments.iter().any(|a| a.container_id == id);
+    ports::retain(&config.ipam.data_dir, &config.name, |_, id| known(id))?;
     let errors = apply::collect(&config.name, valid)?;
     if let Some(mut store) = DiskStore::open_existing(&config.ipam.data_dir, &config.name)? {
         let gone: Vec<_> = store.reservations()?.into_iter().collect();
@@ -227,6 +240,17 @@ impl From<ipam::Error<store::Error>> for Error {
         match e {
             ipam::Error::Store(e) => e.into(),
             ipam::Error::Exhausted { .. } => Self::new(Code::TryAgainLater, "no address", e),
+        }
+    }
+}
+
+impl From<ports::Error> for Error {
+    fn from(e: ports::Error) -> Self {
+        match e {
+            ports::Error::Invalid(_) => Self::new(Code::InvalidConfig, "host ports", e),
+            ports::Error::File { .. } => Self::new(Code::Io, "host ports", e),
+            ports::Error::Differs(_) => Self::new(Code::Internal, "check", e),
+            e => Self::new(Code::Internal, "host ports", e),
         }
     }
 }

@@ -18,6 +18,8 @@ mod client;
 mod debug;
 #[path = "cluster/hooks.rs"]
 mod hooks;
+#[path = "cluster/host_port.rs"]
+mod host_port;
 #[path = "cluster/identity.rs"]
 mod identity;
 #[path = "cluster/join.rs"]
@@ -99,6 +101,7 @@ const TOGETHER: &[Case] = &[
     ("logs::client_vanishes", logs::client_vanishes),
     ("logs::links_refused", logs::links_refused),
     ("pods::resize", pods::resize),
+    ("pods::host_port", host_port::host_port),
     ("hooks::post_start", hooks::post_start),
     ("hooks::post_start_fails", hooks::post_start_fails),
     ("hooks::pre_stop", hooks::pre_stop),

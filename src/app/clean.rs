@@ -3,11 +3,13 @@
 //! Only what this configuration makes is removed: with `--proxy-mode none` the `KUBE-*` chains are kube-proxy's, and
 //! with `--network none` the CNI configuration is someone else's.
 
+use crate::cni;
 use crate::config::{Config, NetworkMode, ProxyMode};
-use crate::network::Network;
+use crate::network::{Network, conflist};
 use crate::proxy::Proxy;
 use crate::sys::iptables;
 use anyhow::bail;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Cleans after an agent that does not run any more. Goes on after a failure; fails when anything was left.
@@ -29,6 +31,14 @@ pub fn main(config: Arc<Config>) -> anyhow::Result<()> {
 async fn clean(config: &Config) -> Vec<String> {
     let mut left = Vec::new();
     if config.network.mode == NetworkMode::Bridge {
+        let ports = || cni::ports::clean(Path::new(cni::DATA_DIR), conflist::NETWORK);
+        match tokio::task::spawn_blocking(ports).await {
+            Ok(done) => left.extend(
+                done.err()
+                    .map(|error| format!("host ports: {:#}", anyhow::Error::from(error))),
+            ),
+            Err(panic) => left.push(format!("host ports: {panic}")),
+        }
         let errors = Network::clean(&config.network, &iptables::Process).await;
         left.extend(
             errors

@@ -5,6 +5,7 @@
 
 use super::apply;
 use super::ipam::Store as _;
+use super::ports;
 use super::spec::Owner;
 use super::store::{self, DiskStore};
 use crate::model::SandboxId;
@@ -48,7 +49,11 @@ pub fn reconcile(
             done.released.push(ip);
         }
     }
-    // Links first, so that no address is given away while its old link still answers for it.
+    // Ports and links first, so that no address is given away while its old link still answers for it.
+    let keep = |made, id: &str| live.contains(id) || !old_enough(Some(made), min_age);
+    if let Err(e) = ports::retain(data_dir, network, keep) {
+        done.warnings.push(e.to_string());
+    }
     match apply::collect(network, |owner| !orphans.contains(owner)) {
         Ok(errors) => done.warnings.extend(errors.iter().map(ToString::to_string)),
         Err(e) => done.warnings.push(e.to_string()),

@@ -1,7 +1,7 @@
 //! Reservations on disk, in host-local's format, so that a node can change hands with its pods running.
 //!
 //! In `<data dir>/<network>/`: one file per address, named by it, holding `<container id>\r\n<interface>`;
-//! `last_reserved_ip.<set>` holding an address; `lock`, held by flock. A reservation appears by a hard link to a
+//! `last_reserved_ip.<set>` holding an address; `lock`, held by flock; `ports`, the directory of [`super::ports`]. A reservation appears by a hard link to a
 //! complete file, so a half-written one never exists, whenever we are killed. There is no fsync: after a power cut no
 //! container is left either, and the agent reconciles at its start.
 //!
@@ -184,7 +184,8 @@ impl ipam::Store for DiskStore {
                     let owner = self.owner(&entry.path());
                     all.insert(ip, owner);
                 }
-                Err(_) if name == LOCK || name == TEMPORARY || name.starts_with(LAST) => {}
+                Err(_)
+                    if [LOCK, TEMPORARY, super::ports::DIR].contains(&&*name) || name.starts_with(LAST) => {}
                 Err(_) => self
                     .warnings
                     .push(format!("{}: not an address; ignored", entry.path().display())),

@@ -62,13 +62,13 @@ pub struct Netlink;
 impl Conntrack for Netlink {
     async fn delete_udp(&self, family: IpFamily, stale: Stale) -> Result<usize, Error> {
         // A large table takes many milliseconds to read.
-        let work = tokio::task::spawn_blocking(move || delete_udp(family, &stale));
+        let work = tokio::task::spawn_blocking(move || delete_udp_blocking(family, &stale));
         work.await.map_err(|panic| Error::Decode(panic.to_string()))?
     }
 }
 
 /// Blocking form of [`Conntrack::delete_udp`].
-fn delete_udp(family: IpFamily, stale: &Stale) -> Result<usize, Error> {
+pub fn delete_udp_blocking(family: IpFamily, stale: &Stale) -> Result<usize, Error> {
     let mut socket = Socket::new(NETLINK_NETFILTER)?;
     socket.bind_auto()?;
     socket.connect(&NetlinkAddr::new(0, 0))?;

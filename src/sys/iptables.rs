@@ -102,6 +102,17 @@ impl Restore for Process {
     }
 }
 
+/// Blocking form of [`Restore::restore`], for a process without a runtime.
+pub fn restore_blocking(family: IpFamily, text: &str) -> Result<(), Error> {
+    let args = ["-w", "5", "--noflush", "--counters"];
+    run_blocking(restore_binary(family), &args, text).map(drop)
+}
+
+/// Blocking form of [`Restore::save`].
+pub fn save_blocking(family: IpFamily, table: Table) -> Result<String, Error> {
+    run_blocking(save_binary(family), &["-t", table.as_str()], "")
+}
+
 fn restore_binary(family: IpFamily) -> &'static str {
     match family {
         IpFamily::V4 => "iptables-restore",
@@ -118,18 +129,39 @@ fn save_binary(family: IpFamily) -> &'static str {
 
 /// Runs one command to its end; the child is killed when the caller goes away or the time is over.
 async fn run(binary: &'static str, args: &[&str], input: &str) -> Result<String, Error> {
-    let command = exec::Command::new(binary)
+    let output = command(binary, args, input).run_async().await;
+    outcome(binary, input, output)
+}
+
+/// As [`run`]. Who started us may have left no `PATH`, and the default one lacks the directories for administrators.
+fn run_blocking(binary: &'static str, args: &[&str], input: &str) -> Result<String, Error> {
+    let mut command = command(binary, args, input);
+    if std::env::var_os("PATH").is_none() {
+        command = command.env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        );
+    }
+    outcome(binary, input, command.run())
+}
+
+fn command(binary: &'static str, args: &[&str], input: &str) -> exec::Command {
+    exec::Command::new(binary)
         .args(args)
         .env("LC_ALL", "C")
         .stdin(input)
-        .timeout(TIMEOUT);
-    let output = command
-        .run_async()
-        .await
-        .map_err(|error| match error.is_not_installed() {
-            true => Error::Missing { binary },
-            false => Error::Run(error),
-        })?;
+        .timeout(TIMEOUT)
+}
+
+fn outcome(
+    binary: &'static str,
+    input: &str,
+    output: Result<exec::Output, exec::Error>,
+) -> Result<String, Error> {
+    let output = output.map_err(|error| match error.is_not_installed() {
+        true => Error::Missing { binary },
+        false => Error::Run(error),
+    })?;
     if output.status.success() {
         return Ok(output.text());
     }
