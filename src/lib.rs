@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!                  kube-apiserver
-//!    watch pods ┃ watch services, slices, nodes ┃ status, lease, events, tokens
+//!    watch pods ┃ watch services, slices, nodes ┃ status, lease, events, tokens, CSRs, reviews
 //!               ▼                               ▲
 //!  ┌──────────────────────────── rustlet (agent) ────────────────────────────┐
 //!  │ api ──▶ app ──▶ kubelet  pod workers: observe → plan → execute → status │──CRI──▶ containerd ──▶ runc
-//!  │           │       └─ volumes · probes · images · node                   │◀─events───┘   │ exec
+//!  │           │       └─ volumes · probes · images · node · server :10250   │◀─events───┘   │ exec
 //!  │           ├──▶ proxy    Services + Slices → Ruleset → iptables-restore  │               ▼
 //!  │           └──▶ network  Node.podCIDRs → conflist, routes, masquerade    │      rustlet (CNI plugin)
 //!  └─────────────────────────────────────────────────────────────────────────┘      plan → netlink → result
