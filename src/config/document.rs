@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 pub(super) type Document = Map<String, Value>;
 
 /// The only type of configuration file there is.
-const TYPE: [(&str, &str); 2] = [
+pub(super) const TYPE: [(&str, &str); 2] = [
     ("apiVersion", "kubelet.config.k8s.io/v1beta1"),
     ("kind", "KubeletConfiguration"),
 ];

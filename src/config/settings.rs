@@ -80,7 +80,11 @@ impl Settings {
 
     /// The configuration that is in force, with upstream's field names.
     pub(super) fn in_force(&self) -> Value {
-        self.values.clone().into()
+        let mut all = self.values.clone();
+        for (name, value) in document::TYPE {
+            all.insert(name.to_owned(), value.into());
+        }
+        all.into()
     }
 
     /// Whether a file or a flag says something about a field.

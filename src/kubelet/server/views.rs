@@ -23,7 +23,7 @@ pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<
         Endpoint::Healthz => healthz(shared, found.route.pattern, query),
         Endpoint::Pods => lists::pods(shared).await,
         Endpoint::RunningPods => lists::running(shared).await,
-        Endpoint::Configz => json(&configz::configz(&shared.settings, &shared.config)),
+        Endpoint::Configz => json(&configz::configz(&shared.config)),
         Endpoint::Statusz => {
             let paths = ROUTES.iter().filter(|route| route.methods.is_empty());
             let page = zpages::statusz(shared.started, Timestamp::now(), paths.map(|route| route.pattern));

@@ -1,80 +1,14 @@
-//! PURE. Our settings as `KubeletConfiguration` (`/configz`) and as flags (`/flagz`). What we do not have is left out of
-//! the first, so that nobody takes a default of upstream's for a promise of ours.
+//! PURE. Our settings as `KubeletConfiguration` (`/configz`) and as flags (`/flagz`). Fields without effect here are left
+//! out of the first, so that nobody takes a default of upstream's for a promise of ours.
 
 use crate::config::{AuthorizationMode, CgroupDriver, KubeletConfig, ServerConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// The configuration under the name upstream registers it by.
-pub(super) fn configz(kubelet: &KubeletConfig, server: &ServerConfig) -> Value {
-    json!({"kubeletconfig": configuration(kubelet, server)})
-}
-
-fn configuration(kubelet: &KubeletConfig, server: &ServerConfig) -> Value {
-    let mut value = json!({
-        "kind": "KubeletConfiguration",
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "enableServer": true,
-        "podLogsDir": kubelet.pod_logs_dir,
-        "address": server.address,
-        "port": server.port,
-        "tlsMinVersion": if server.tls13_only { "VersionTLS13" } else { "VersionTLS12" },
-        "authentication": {
-            "x509": {},
-            "webhook": {"enabled": server.token_review, "cacheTTL": duration(server.token_ttl)},
-            "anonymous": {"enabled": server.anonymous},
-        },
-        "authorization": {
-            "mode": mode(server.authorization),
-            "webhook": {
-                "cacheAuthorizedTTL": duration(server.authorized_ttl),
-                "cacheUnauthorizedTTL": duration(server.unauthorized_ttl),
-            },
-        },
-        "enableDebuggingHandlers": server.debugging_handlers,
-        "healthzPort": server.healthz.map_or(0, |address| address.port()),
-        "clusterDomain": kubelet.cluster_domain,
-        "clusterDNS": kubelet.cluster_dns,
-        "streamingConnectionIdleTimeout": duration(server.idle_timeout),
-        "cgroupRoot": kubelet.cgroup_root,
-        "maxPods": kubelet.max_pods,
-        "resolvConf": kubelet.resolv_conf,
-        "containerRuntimeEndpoint": format!("unix://{}", kubelet.runtime_socket.display()),
-        "registerNode": kubelet.register_node,
-    });
-    if let Some(file) = &server.client_ca_file {
-        value["authentication"]["x509"]["clientCAFile"] = json!(file);
-    }
-    if let Some(address) = server.healthz {
-        value["healthzBindAddress"] = json!(address.ip());
-    }
-    if !server.tls_cipher_suites.is_empty() {
-        value["tlsCipherSuites"] = json!(server.tls_cipher_suites);
-    }
-    if !kubelet.taints.is_empty() {
-        value["registerWithTaints"] = json!(kubelet.taints);
-    }
-    if let Some(driver) = kubelet.cgroup_driver {
-        value["cgroupDriver"] = json!(cgroup_driver(driver));
-    }
-    fill(&mut value, &server.configz);
-    value
-}
-
-/// Adds the fields that are in force and not shown yet, at every depth.
-fn fill(shown: &mut Value, in_force: &Value) {
-    let (Some(shown), Some(in_force)) = (shown.as_object_mut(), in_force.as_object()) else {
-        return;
-    };
-    for (name, value) in in_force {
-        match shown.get_mut(name) {
-            Some(there) => fill(there, value),
-            None => {
-                shown.insert(name.clone(), value.clone());
-            }
-        }
-    }
+/// The configuration in force, under the name upstream registers it by.
+pub(super) fn configz(server: &ServerConfig) -> Value {
+    json!({"kubeletconfig": &*server.configz})
 }
 
 /// Our settings by the names of kubelet's flags.
@@ -175,7 +109,7 @@ fn duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubelet::server::views::tests::settings;
+    use crate::kubelet::server::views::tests::{server, settings};
 
     #[test]
     fn durations_look_like_gos() {
@@ -196,9 +130,11 @@ mod tests {
     /// The names and forms upstream's `/configz` showed for the same settings.
     #[test]
     fn settings_as_upstream_shows_them() {
-        let shown = configz(&settings(), &ServerConfig::default());
+        let shown = configz(&server());
         let shown = &shown["kubeletconfig"];
         let pointers = [
+            ("/kind", json!("KubeletConfiguration")),
+            ("/apiVersion", json!("kubelet.config.k8s.io/v1beta1")),
             (
                 "/authentication/x509/clientCAFile",
                 json!("/etc/kubernetes/pki/ca.crt"),
@@ -220,22 +156,6 @@ mod tests {
         for (pointer, value) in pointers {
             assert_eq!(shown.pointer(pointer), Some(&value), "{pointer}");
         }
-    }
-
-    #[test]
-    fn what_the_file_alone_says_is_shown_as_well() {
-        let in_force = json!({"port": 1, "failSwapOn": false, "authentication": {"x509": {"a": 1}, "b": 2}});
-        let server = ServerConfig {
-            configz: in_force.into(),
-            ..ServerConfig::default()
-        };
-        let shown = &configz(&settings(), &server)["kubeletconfig"];
-        assert_eq!(
-            (&shown["port"], &shown["failSwapOn"]),
-            (&json!(10250), &json!(false))
-        );
-        assert_eq!(shown["authentication"]["x509"]["a"], 1);
-        assert_eq!(shown["authentication"]["b"], 2);
     }
 
     #[test]

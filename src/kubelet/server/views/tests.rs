@@ -1,4 +1,4 @@
-use crate::config::{Cli, Config, KubeletConfig, Source};
+use crate::config::{Cli, Config, KubeletConfig, ServerConfig, Source};
 use clap::Parser;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,7 +22,14 @@ impl Source for NoMachine {
 
 /// Settings of the pod side for tests of the node's API.
 pub(in crate::kubelet::server) fn settings() -> Arc<KubeletConfig> {
+    Arc::new(config().kubelet.clone())
+}
+
+pub(super) fn server() -> ServerConfig {
+    config().server.clone()
+}
+
+fn config() -> Arc<Config> {
     let cli = Cli::try_parse_from(["rustlet", "--node=w1", "--cluster-dns=10.96.0.10"]).unwrap();
-    let config = Config::new(&cli.flags, &NoMachine).unwrap();
-    Arc::new(config.kubelet.clone())
+    Config::new(&cli.flags, &NoMachine).unwrap()
 }
