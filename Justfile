@@ -41,7 +41,7 @@ test-netns:
 # Real API server, etcd, containerd and runc with two rustlet nodes (`just test-cluster NAME` runs matching cases)
 test-cluster *ARGS: _lab
     cargo build --tests
-    {{ lab }} build
+    {{ lab }} build --metrics-server
     {{ root }} env "PATH=$PATH" cargo test -p rustlet-lab --test cluster -- {{ ARGS }}
     {{ root }} env "PATH=$PATH" cargo test --test cluster -- {{ ARGS }}
 

@@ -564,19 +564,10 @@ pub(crate) fn plausible_numbers(lab: &Lab) -> Result<()> {
     })
 }
 
-/// Whether metrics-server is there: it takes a minute or two to build, so that only `lab build --metrics-server` does.
-pub(crate) fn has_server() -> bool {
-    let there = binaries::present(Group::MetricsServer).is_some();
-    if !there {
-        eprintln!("metrics::kubectl_top is ignored: no metrics-server here (lab build --metrics-server)");
-    }
-    there
-}
-
 /// metrics-server v0.9.0 reads our nodes, and `kubectl top` answers.
 pub(crate) fn kubectl_top(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "top")?;
-    let found = binaries::present(Group::MetricsServer).context("metrics-server")?;
+    let found = binaries::ensure(&[Group::MetricsServer], &mut |step| eprintln!("{step}"))?;
     let control = lab.cluster().control();
     let dir = lab.cluster().dir().join("metrics-server");
     std::fs::create_dir_all(&dir)?;

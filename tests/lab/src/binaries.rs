@@ -118,14 +118,6 @@ pub fn ensure(groups: &[Group], progress: &mut dyn FnMut(BuildStep)) -> Result<B
     Ok(found)
 }
 
-/// The binaries of a group that are there already; `None` when one would have to be built.
-pub fn present(group: Group) -> Option<Binaries> {
-    let bin = dirs::lab_dir().join("bin");
-    let recipes = RECIPES.iter().filter(|recipe| recipe.group == group);
-    let found = recipes.map(|recipe| Some((recipe.name, locate(recipe, &bin)?)));
-    found.collect::<Option<_>>().map(Binaries)
-}
-
 fn locate(recipe: &Recipe, bin: &Path) -> Option<PathBuf> {
     let given = std::env::var_os("RUSTLET_LAB_BIN").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
