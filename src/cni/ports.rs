@@ -10,14 +10,13 @@ use super::spec::{Owner, PortMapping};
 use crate::model::net::{Flow, IpFamily};
 use crate::model::tables::{SavedTable, Table, parse_save};
 use crate::sys::netlink::{self, Netlink};
-use crate::sys::{conntrack, iptables};
+use crate::sys::{conntrack, fs as sys_fs, iptables};
 use ipnet::IpNet;
 use rules::{Chains, Record};
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -75,20 +74,7 @@ impl Ports {
         let dir = data_dir.join(network).join(DIR);
         fs::create_dir_all(&dir).map_err(at(&dir))?;
         let path = dir.join(LOCK);
-        let mut options = OpenOptions::new();
-        let lock = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(at(&path))?;
-        loop {
-            match lock.lock() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                done => break done.map_err(at(&path))?,
-            }
-        }
+        let lock = sys_fs::lock(&path, 0o600).map_err(at(&path))?;
         let chains = Chains::of(network);
         Ok(Self {
             dir,

@@ -76,20 +76,7 @@ impl DiskStore {
 
     fn lock(dir: PathBuf) -> Result<Self, Error> {
         let path = dir.join(LOCK);
-        let mut options = OpenOptions::new();
-        let lock = options
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o640)
-            .open(&path);
-        let lock = lock.map_err(failed("open", &path))?;
-        loop {
-            match lock.lock() {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                done => break done.map_err(failed("lock", &path))?,
-            }
-        }
+        let lock = crate::sys::fs::lock(&path, 0o640).map_err(failed("lock", &path))?;
         Ok(Self {
             dir,
             _lock: lock,

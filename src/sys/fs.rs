@@ -31,6 +31,26 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     written().map_err(|e| io::Error::new(e.kind(), format!("write {}: {e}", path.display())))
 }
 
+/// Waits for the lock of a file, which is made with `mode` when it does not exist; held until the answer is dropped.
+///
+/// The error names the path and keeps its kind.
+pub fn lock(path: &Path, mode: u32) -> io::Result<File> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("lock {}: {e}", path.display()));
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(mode)
+        .open(path)
+        .map_err(named)?;
+    loop {
+        match file.lock() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            done => return done.map(|()| file).map_err(named),
+        }
+    }
+}
+
 /// Makes renames and removals inside a directory durable.
 pub fn sync_dir(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()

@@ -1,13 +1,42 @@
 //! Small builders for Pods and what the runtime says of them.
 
+use crate::config::KubeletConfig;
 use crate::kubelet::hash;
 use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
 use crate::model::pod::{Container, HttpGet, IntOrString, Pod, Probe, RestartPolicy};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A moment `seconds` after an arbitrary fixed start (2026-01-01T00:00:00Z).
 pub fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_767_225_600 + seconds).expect("in range")
+}
+
+/// Settings of node `worker-1` with kubelet's defaults and places that do not exist.
+pub fn kubelet_config() -> KubeletConfig {
+    KubeletConfig {
+        node: "worker-1".into(),
+        node_ips: Vec::new(),
+        labels: BTreeMap::new(),
+        taints: Vec::new(),
+        root_dir: "/nowhere/kubelet".into(),
+        pod_logs_dir: "/nowhere/logs".into(),
+        runtime_socket: "/nowhere/sock".into(),
+        cgroup_root: "/".into(),
+        cgroup_driver: None,
+        cluster_dns: Vec::new(),
+        cluster_domain: "cluster.local".into(),
+        resolv_conf: "/etc/resolv.conf".into(),
+        max_pods: 110,
+        port: 10250,
+        provider_id: "".into(),
+        register_node: true,
+        status_update: Duration::from_secs(10),
+        status_report: Duration::from_secs(300),
+        lease_seconds: 40,
+        log_rotation: Default::default(),
+    }
 }
 
 /// A Pod `name` in namespace `default`, UID `uid-<name>`, with one container of each name and image `<name>:1`.

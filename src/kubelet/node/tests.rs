@@ -2,10 +2,10 @@ use super::*;
 use crate::api::{Error as ApiError, ObjectRef, Result as ApiResult};
 use crate::task::Drain;
 use crate::testing::FakeCri;
+use crate::testing::builders::kubelet_config;
 use async_trait::async_trait;
 use serde_json::Value;
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 /// One Node and one Lease in memory.
@@ -83,26 +83,8 @@ impl Events for Server {
 
 fn config() -> Arc<KubeletConfig> {
     Arc::new(KubeletConfig {
-        node: "worker-1".into(),
         node_ips: vec!["10.0.0.1".parse().unwrap()],
-        labels: BTreeMap::new(),
-        taints: Vec::new(),
-        root_dir: "/nowhere/kubelet".into(),
-        pod_logs_dir: "/nowhere/logs".into(),
-        runtime_socket: "/nowhere/sock".into(),
-        cgroup_root: "/".into(),
-        cgroup_driver: None,
-        cluster_dns: Vec::new(),
-        cluster_domain: "cluster.local".into(),
-        resolv_conf: "/etc/resolv.conf".into(),
-        max_pods: 110,
-        port: 10250,
-        provider_id: "".into(),
-        register_node: true,
-        status_update: Duration::from_secs(10),
-        status_report: Duration::from_secs(300),
-        lease_seconds: 40,
-        log_rotation: Default::default(),
+        ..kubelet_config()
     })
 }
 

@@ -12,11 +12,11 @@ use crate::kubelet::worker::Marks;
 use crate::model::pod::{Pod, Quantity};
 use crate::model::{ContainerId, NamespacedName};
 use crate::task::Drain;
+use crate::testing::builders::kubelet_config;
 use crate::testing::fake_api::ToldEvent;
 use crate::testing::{FakeApi, FakeCri};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -158,26 +158,10 @@ impl World {
 
     fn config(&self) -> KubeletConfig {
         KubeletConfig {
-            node: "worker-1".into(),
-            node_ips: Vec::new(),
-            labels: BTreeMap::new(),
-            taints: Vec::new(),
             root_dir: self.dir.path().into(),
             pod_logs_dir: self.path("logs"),
-            runtime_socket: "/nowhere/sock".into(),
-            cgroup_root: "/".into(),
-            cgroup_driver: None,
             cluster_dns: vec!["10.96.0.10".parse().unwrap()],
-            cluster_domain: "cluster.local".into(),
-            resolv_conf: "/etc/resolv.conf".into(),
-            max_pods: 110,
-            port: 10250,
-            provider_id: "".into(),
-            register_node: true,
-            status_update: Duration::from_secs(10),
-            status_report: Duration::from_secs(300),
-            lease_seconds: 40,
-            log_rotation: Default::default(),
+            ..kubelet_config()
         }
     }
 
