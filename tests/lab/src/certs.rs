@@ -227,6 +227,19 @@ fn server_hosts() -> Vec<String> {
 
 /// A kubeconfig with a token.
 pub fn token_kubeconfig(server: &str, ca: &str, token: &str) -> String {
+    kubeconfig_of(server, ca, &format!("token: {token}"))
+}
+
+/// A kubeconfig with everything inside.
+pub fn kubeconfig(server: &str, ca: &str, client: &Pair) -> String {
+    let certificate = base64(client.certificate.as_bytes());
+    let key = base64(client.key.as_bytes());
+    let user = format!("client-certificate-data: {certificate}\n    client-key-data: {key}");
+    kubeconfig_of(server, ca, &user)
+}
+
+/// A kubeconfig whose user has these fields.
+fn kubeconfig_of(server: &str, ca: &str, user: &str) -> String {
     format!(
         "apiVersion: v1
 kind: Config
@@ -238,7 +251,7 @@ clusters:
 users:
 - name: lab
   user:
-    token: {token}
+    {user}
 contexts:
 - name: lab
   context:
@@ -247,34 +260,6 @@ contexts:
 current-context: lab
 ",
         base64(ca.as_bytes())
-    )
-}
-
-/// A kubeconfig with everything inside.
-pub fn kubeconfig(server: &str, ca: &str, client: &Pair) -> String {
-    format!(
-        "apiVersion: v1
-kind: Config
-clusters:
-- name: lab
-  cluster:
-    server: {server}
-    certificate-authority-data: {}
-users:
-- name: lab
-  user:
-    client-certificate-data: {}
-    client-key-data: {}
-contexts:
-- name: lab
-  context:
-    cluster: lab
-    user: lab
-current-context: lab
-",
-        base64(ca.as_bytes()),
-        base64(client.certificate.as_bytes()),
-        base64(client.key.as_bytes()),
     )
 }
 
