@@ -71,7 +71,7 @@ golden-update:
 bench *ARGS: tools _lab _release
     {{ lab }} bench --rustlet target/release/rustlet {{ ARGS }}
 
-# Upstream's conformance suite on two nodes, or the tests matching FOCUS (`--agent upstream`, `--serial`, `--procs N`)
+# Upstream's conformance suite on two nodes, or the tests matching FOCUS (`--node`: its other node tests; `--agent upstream`, `--serial`, `--procs N`)
 conformance *ARGS: _lab _release
     {{ lab }} conformance --rustlet target/release/rustlet {{ ARGS }}
 

@@ -34,6 +34,38 @@ const RETRY_AT_MOST: usize = 40;
 /// Few enough to leave the machine idle; more than one because a test that fails usually waits for five minutes first.
 const RETRY_PROCS: usize = 2;
 
+/// Which of the suite's tests there are to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// What makes a cluster conformant.
+    Conformance,
+    /// Some 30 of those.
+    Smoke,
+    /// What else the suite knows about a node: its own tests beyond Conformance.
+    Node,
+}
+
+impl Set {
+    /// ginkgo's label query. Devices, upstream's problem detector and what is off by default have no place in the lab.
+    fn labels(self) -> &'static str {
+        match self {
+            Self::Conformance | Self::Smoke => "Conformance",
+            Self::Node => concat!(
+                "(sig-node || NodeConformance) && !Conformance && !DRA && !Flaky && !Disruptive",
+                " && !(Feature: containsAny {OffByDefault, GPUDevicePlugin, NodeProblemDetector})"
+            ),
+        }
+    }
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Conformance => "",
+            Self::Smoke => "-smoke",
+            Self::Node => "-node",
+        }
+    }
+}
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct ConformanceOptions {
@@ -41,8 +73,8 @@ pub struct ConformanceOptions {
     pub agent: AgentKind,
     /// Regular expression the tests' names match.
     pub focus: Option<String>,
-    /// The smoke set instead of everything.
-    pub smoke: bool,
+    /// What to choose from.
+    pub set: Set,
     /// The tests that must run alone, too.
     pub serial: bool,
     /// Tests at once.
@@ -53,30 +85,25 @@ pub struct ConformanceOptions {
 
 impl ConformanceOptions {
     fn selection(&self) -> Selection {
-        let labels = if self.serial {
-            "Conformance"
-        } else {
-            "Conformance && !Serial"
-        };
-        let focus = if self.smoke {
-            Some(smoke::focus())
-        } else {
-            self.focus.clone()
+        let labels = self.set.labels();
+        let focus = match self.set {
+            Set::Smoke => Some(smoke::focus()),
+            _ => self.focus.clone(),
         };
         Selection {
-            labels: labels.to_owned(),
+            labels: if self.serial {
+                labels.to_owned()
+            } else {
+                format!("{labels} && !Serial")
+            },
             focus,
         }
     }
 
     /// Where the output goes, below `target/conformance`: a part must not replace the results of a complete run.
     fn dir_name(&self) -> String {
-        let part = match (&self.focus, self.smoke) {
-            (_, true) => "-smoke",
-            (Some(_), false) => "-focus",
-            (None, false) => "",
-        };
-        format!("{}{part}", self.agent_name())
+        let part = if self.focus.is_some() { "-focus" } else { "" };
+        format!("{}{}{part}", self.agent_name(), self.set.suffix())
     }
 
     fn agent_name(&self) -> &'static str {
@@ -88,10 +115,9 @@ impl ConformanceOptions {
     }
 
     fn what(&self) -> String {
-        if self.smoke {
-            "the smoke set".to_owned()
-        } else {
-            self.selection().to_string()
+        match self.set {
+            Set::Smoke => "the smoke set".to_owned(),
+            _ => self.selection().to_string(),
         }
     }
 }
@@ -107,7 +133,7 @@ pub fn run(options: &ConformanceOptions) -> Result<bool> {
     if tests.is_empty() {
         bail!("no test is selected by: {selection}");
     }
-    if options.smoke {
+    if options.set == Set::Smoke {
         smoke::check(&tests)?;
     }
     let missing_images = missing(&suite.images()?)?;
@@ -218,7 +244,7 @@ fn again(options: &ConformanceOptions, suite: &Suite, cluster: &Cluster, first: 
     }
     println!("{} tests failed; running them again", failed.len());
     let selection = Selection {
-        labels: "Conformance".to_owned(),
+        labels: options.set.labels().to_owned(),
         focus: Some(report::focus(&failed)),
     };
     suite.run(cluster, "again", &selection, failed.len(), RETRY_PROCS)

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rustlet_lab::bench;
 use rustlet_lab::binaries::{self, Group};
 use rustlet_lab::cluster::{Cluster, Options};
-use rustlet_lab::conformance::{self, ConformanceOptions};
+use rustlet_lab::conformance::{self, ConformanceOptions, Set};
 use rustlet_lab::demo::{self, DemoOptions, ui::Color};
 use rustlet_lab::node::AgentKind;
 use rustlet_lab::progress::Step;
@@ -104,6 +104,9 @@ struct Conformance {
     /// Only the smoke set: some 30 tests that touch every path
     #[arg(long, conflicts_with = "focus")]
     smoke: bool,
+    /// The suite's other tests of a node (`[sig-node]`, `[NodeConformance]`) instead of Conformance
+    #[arg(long, conflicts_with = "smoke")]
+    node: bool,
     /// The tests that must run alone, too
     #[arg(long)]
     serial: bool,
@@ -238,10 +241,15 @@ fn bench(options: Bench) -> Result<ExitCode> {
 }
 
 fn conformance(options: Conformance) -> Result<ExitCode> {
+    let set = match (options.smoke, options.node) {
+        (true, _) => Set::Smoke,
+        (_, true) => Set::Node,
+        _ => Set::Conformance,
+    };
     let good = conformance::run(&ConformanceOptions {
         agent: kind(options.agent, options.rustlet),
         focus: options.focus,
-        smoke: options.smoke,
+        set,
         serial: options.serial,
         procs: options.procs,
         retry: !options.no_retry,
