@@ -1,0 +1,202 @@
+//! Restart policies, back-off, and what is remembered of earlier runs.
+
+use super::*;
+
+#[test]
+fn restart_policy_decides_after_an_exit() {
+    for (policy, code, again) in [
+        (RestartPolicy::Always, 0, true),
+        (RestartPolicy::Always, 1, true),
+        (RestartPolicy::OnFailure, 0, false),
+        (RestartPolicy::OnFailure, 1, true),
+        (RestartPolicy::Never, 0, false),
+        (RestartPolicy::Never, 1, false),
+    ] {
+        let mut p = pod("p", &["a", "b"]);
+        p.spec.restart_policy = policy;
+        let seen = observed(vec![exited("a", 4, 99, code), running("b", 0, 1)]);
+        let want = if again { vec![start("a", 5)] } else { vec![] };
+        assert_eq!(run(&p, &seen).actions, want, "{policy:?} {code}");
+    }
+}
+
+#[test]
+fn a_containers_own_policy_and_rules_come_first() {
+    let mut p = pod("p", &["a"]);
+    p.spec.restart_policy = RestartPolicy::Never;
+    let codes = |operator: &str| {
+        Some(ExitCodes {
+            operator: operator.into(),
+            values: vec![42],
+        })
+    };
+    p.spec.containers[0].restart_policy = Some(RestartPolicy::Never);
+    for (operator, code, again) in [
+        ("In", 42, true),
+        ("In", 1, false),
+        ("NotIn", 42, false),
+        ("NotIn", 1, true),
+    ] {
+        let rule = RestartRule {
+            action: "Restart".into(),
+            exit_codes: codes(operator),
+        };
+        p.spec.containers[0].restart_policy_rules = vec![rule];
+        assert_eq!(
+            should_restart(&p, &p.spec.containers[0], code),
+            again,
+            "{operator} {code}"
+        );
+    }
+    p.spec.containers[0].restart_policy_rules.clear();
+    p.spec.containers[0].restart_policy = Some(RestartPolicy::OnFailure);
+    assert!(should_restart(&p, &p.spec.containers[0], 1));
+}
+
+#[test]
+fn the_first_crash_restarts_at_once_and_the_next_ones_back_off() {
+    let p = pod("p", &["a"]);
+    let mut memory = Memory::default();
+    let mut now = 100;
+    let mut delays = Vec::new();
+    for attempt in 0..8 {
+        let seen = observed(vec![exited("a", attempt, now, 1)]);
+        let first = run_with(&p, &seen, &memory, now);
+        let from = now;
+        let plan = match first.wake_at {
+            None => first,
+            Some(wake) => {
+                assert_eq!(first.actions, []);
+                now += wake.as_second() - at(now).as_second();
+                run_with(&p, &seen, &first.memory, now)
+            }
+        };
+        delays.push(now - from);
+        assert_eq!(plan.actions, [start("a", attempt + 1)]);
+        memory = plan.memory;
+        now += 1;
+    }
+    assert_eq!(delays, [0, 10, 20, 40, 80, 160, 300, 300]);
+}
+
+#[test]
+fn back_off_is_told_in_kubelets_words_and_forgotten_after_a_clean_run() {
+    let p = pod("p", &["a"]);
+    let backoff = Backoff {
+        delay_seconds: 80,
+        updated: at(0),
+    };
+    let memory = Memory {
+        backoff: BTreeMap::from([("a".into(), backoff)]),
+        ..Memory::default()
+    };
+    let plan = run_with(&p, &observed(vec![exited("a", 5, 90, 1)]), &memory, 100);
+    let message = "back-off 1m20s restarting failed container=a pod=p_default(uid-p)";
+    assert_eq!(waiting(&plan, "a"), ("CrashLoopBackOff".into(), message.into()));
+    assert_eq!(plan.wake_at, Some(at(170)));
+    let plan = run_with(&p, &observed(vec![exited("a", 5, 601, 1)]), &memory, 602);
+    assert_eq!(plan.actions, [start("a", 6)]);
+    assert_eq!(plan.memory.backoff["a"].delay_seconds, 10);
+}
+
+#[test]
+fn history_counts_when_the_runtime_has_forgotten() {
+    let mut p = pod("p", &["a", "b"]);
+    let known = ContainerStatus {
+        name: "a".into(),
+        container_id: "containerd://a-4".into(),
+        restart_count: 4,
+        ..ContainerStatus::default()
+    };
+    p.status.container_statuses = vec![known.clone()];
+    assert_eq!(
+        run(&p, &observed(vec![running("b", 0, 1)])).actions,
+        [start("a", 5)]
+    );
+    // A container that ran and may not run again is not started a second time.
+    p.spec.restart_policy = RestartPolicy::Never;
+    assert_eq!(run(&p, &observed(vec![running("b", 0, 1)])).actions, []);
+    p.spec.restart_policy = RestartPolicy::OnFailure;
+    p.status.container_statuses[0].state.terminated = Some(StateTerminated::default());
+    assert_eq!(run(&p, &observed(vec![running("b", 0, 1)])).actions, []);
+}
+
+#[test]
+fn backoff_survives_a_restart_of_the_agent() {
+    let p = pod("p", &["a"]);
+    for (gap, want) in [(0, 10), (10, 20), (25, 40), (160, 300), (300, 300), (4000, 300)] {
+        let seen = observed(vec![exited("a", 5, 5001, 1), exited("a", 4, 5000 - gap, 1)]);
+        let memory = recall(&p, &seen);
+        assert_eq!(memory.backoff["a"].delay_seconds, want, "gap {gap}");
+    }
+    assert!(recall(&p, &observed(vec![running("a", 0, 1)])).backoff.is_empty());
+}
+
+#[test]
+fn failures_to_start_are_waited_out() {
+    let p = pod("p", &["a"]);
+    let mut memory = Memory::default();
+    note_failure(
+        &mut memory,
+        "a",
+        "CreateContainerConfigError",
+        "configmap \"x\" not found",
+        at(100),
+    );
+    let plan = run_with(&p, &observed(vec![]), &memory, 105);
+    assert_eq!((plan.actions, plan.wake_at), (vec![], Some(at(110))));
+    let plan = run_with(&p, &observed(vec![]), &memory, 110);
+    assert_eq!(plan.actions, [start("a", 0)]);
+    assert_eq!(
+        waiting(&plan, "a").0,
+        "CreateContainerConfigError",
+        "still told until it runs"
+    );
+    let plan = run_with(&p, &observed(vec![running("a", 0, 111)]), &plan.memory, 112);
+    assert!(plan.memory.waiting.is_empty());
+}
+
+#[test]
+fn pulls_back_off_and_change_their_reason() {
+    let p = pod("p", &["a"]);
+    let mut memory = Memory::default();
+    let mut delays = Vec::new();
+    for _ in 0..7 {
+        note_failure(&mut memory, "a", "ErrImagePull", "not found", at(0));
+        delays.push(memory.waiting["a"].retry_at.as_second() - at(0).as_second());
+    }
+    assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
+    let mut memory = Memory::default();
+    note_failure(&mut memory, "a", "ErrImagePull", "not found", at(100));
+    let plan = run_with(&p, &observed(vec![]), &memory, 100);
+    assert_eq!(
+        (waiting(&plan, "a").0.as_str(), plan.wake_at),
+        ("ErrImagePull", Some(at(102)))
+    );
+    let plan = run_with(&p, &observed(vec![]), &plan.memory, 102);
+    let told = (
+        "ImagePullBackOff".into(),
+        "Back-off pulling image \"a:1\": ErrImagePull: not found".into(),
+    );
+    assert_eq!((waiting(&plan, "a"), plan.wake_at), (told, Some(at(110))));
+    let plan = run_with(&p, &observed(vec![]), &plan.memory, 110);
+    assert_eq!(plan.actions, [start("a", 0)]);
+    let mut memory = plan.memory;
+    note_failure(&mut memory, "a", "ErrImagePull", "not found", at(110));
+    assert_eq!(
+        memory.waiting["a"].retry_at,
+        at(130),
+        "the count goes on through the changed reason"
+    );
+}
+
+#[test]
+fn one_container_that_cannot_start_does_not_hold_the_others() {
+    let p = pod("p", &["a", "b"]);
+    let mut memory = Memory::default();
+    note_failure(&mut memory, "a", "ErrImagePull", "not found", at(100));
+    assert_eq!(
+        run_with(&p, &observed(vec![]), &memory, 100).actions,
+        [start("b", 0)]
+    );
+}
