@@ -12,6 +12,7 @@ use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 pub(super) fn node_name(flags: &Flags, source: &dyn Source) -> Result<String, Error> {
@@ -88,6 +89,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             "nodeStatusReportFrequency"
         }),
         lease_seconds: settings.number("nodeLeaseDurationSeconds"),
+        longest_restart_pause: restart_pause(settings)?,
         log_rotation: LogRotation {
             max_size: quantity(settings.text("containerLogMaxSize"))
                 .and_then(|size| u64::try_from(size).ok()),
@@ -95,6 +97,20 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             interval: settings.duration("containerLogMonitorInterval"),
         },
     })
+}
+
+/// Whole seconds, rounded up.
+fn restart_pause(settings: &Settings) -> Result<Duration, Error> {
+    let field = "crashLoopBackOff.maxContainerRestartPeriod";
+    let pause = settings.duration(field);
+    let bounds = Duration::from_secs(1)..=Duration::from_secs(300);
+    if bounds.contains(&pause) {
+        return Ok(Duration::from_secs(
+            pause.as_millis().div_ceil(1000).try_into().unwrap_or(300),
+        ));
+    }
+    let problem = format!("{:?} is not between 1s and 300s", settings.text(field));
+    Err(Error::new(field, problem))
 }
 
 fn taints(all: &[Value]) -> Vec<Taint> {

@@ -51,6 +51,8 @@ pub struct KubeletConfig {
     pub status_report: Duration,
     /// `nodeLeaseDurationSeconds`; the Lease is renewed four times as often.
     pub lease_seconds: i32,
+    /// `crashLoopBackOff.maxContainerRestartPeriod`: longest pause before a failing container is started again.
+    pub longest_restart_pause: Duration,
     /// When containers' logs are rotated.
     pub log_rotation: LogRotation,
 }

@@ -8,8 +8,10 @@ mod credentials;
 pub(crate) mod files;
 mod hooks;
 mod start;
+mod stop;
 
 pub use start::{Start, StartError, start_container};
+pub use stop::{Orders, Steering, Stop, stop_container};
 
 use crate::api::EventType;
 use crate::cri::{self, v1};
@@ -21,10 +23,6 @@ use crate::kubelet::{dns, qos, resize};
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
-use std::time::Duration;
-
-/// A container always gets this long to stop, seconds.
-const MIN_GRACE: i64 = 2;
 
 /// gRPC errors as Go prints them, which is what people know from kubelet's events.
 fn words(error: &cri::Error) -> String {
@@ -113,55 +111,6 @@ async fn try_create_sandbox(
     Ok(())
 }
 
-/// What to stop, and how.
-#[derive(Clone, Debug)]
-pub struct Stop {
-    /// Which container.
-    pub id: ContainerId,
-    /// Its name.
-    pub name: Box<str>,
-    /// Seconds of grace.
-    pub grace_seconds: i64,
-    /// Message of the `Killing` event.
-    pub message: Box<str>,
-}
-
-/// Runs the preStop hook and stops the container; the hook's time is part of the grace period.
-pub async fn stop_container(context: &Context, pod: &Pod, stop: &Stop) -> Result<(), String> {
-    context.tell_container(
-        pod,
-        &stop.name,
-        EventType::Normal,
-        ("Killing", stop.message.to_string()),
-    );
-    tracing::info!(pod.uid = %pod.metadata.uid, container = %stop.name, grace = stop.grace_seconds, "stopping container: {}", stop.message);
-    let begin = tokio::time::Instant::now();
-    let spec = pod.container(&stop.name).map(|(spec, _)| spec);
-    let hook = spec.and_then(|s| Some((s, s.lifecycle.as_ref()?.pre_stop.as_ref()?)));
-    if let Some((spec, hook)) = hook.filter(|_| stop.grace_seconds > 0) {
-        let limit = Duration::from_secs(u64::try_from(stop.grace_seconds).unwrap_or(0));
-        let target = hooks::Target {
-            context,
-            pod,
-            container: spec,
-            id: &stop.id,
-        };
-        match tokio::time::timeout(limit, hooks::run(hook, &target)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => {
-                tracing::warn!(pod.uid = %pod.metadata.uid, container = %stop.name, %why, "preStop hook failed");
-                let told = ("FailedPreStopHook", "PreStopHook failed".to_owned());
-                context.tell_container(pod, &stop.name, EventType::Warning, told);
-            }
-            Err(_) => tracing::info!(container = %stop.name, "preStop hook used up the grace period"),
-        }
-    }
-    let used = i64::try_from(begin.elapsed().as_secs()).unwrap_or(i64::MAX);
-    let left = stop.grace_seconds.saturating_sub(used).max(MIN_GRACE);
-    let stopped = context.runtime.stop_container(&stop.id, left).await;
-    stopped.map_err(|error| failed_kill(context, pod, &error))
-}
-
 /// Gives a running container other requests and limits, and the Pod's cgroup its part of them.
 pub async fn resize_container(
     context: &Context,
@@ -189,7 +138,7 @@ fn failed_kill(context: &Context, pod: &Pod, error: &cri::Error) -> String {
 }
 
 /// Does the `StopSandbox`, `RemoveContainer` and `RemoveSandbox` steps of a plan in order; the first error ends it.
-/// A container's log goes with it.
+/// A container's log goes with it, unless it is to be kept.
 pub async fn clean_up(
     context: &Context,
     pod: &Pod,
@@ -205,9 +154,10 @@ pub async fn clean_up(
                     .await
                     .map_err(|error| failed_kill(context, pod, &error))?;
             }
-            Action::RemoveContainer { id } => {
+            Action::RemoveContainer { id, keep_log } => {
                 runtime.remove_container(id).await.map_err(|e| words(&e))?;
-                if let Some(gone) = observed.containers.iter().find(|c| c.id == *id) {
+                let gone = observed.containers.iter().find(|c| c.id == *id);
+                if let Some(gone) = gone.filter(|_| !keep_log) {
                     files::remove_log(context, pod, &gone.name, gone.attempt).await;
                 }
             }

@@ -74,8 +74,21 @@ pub struct ContainerState {
     pub image_ref: Box<str>,
     /// CPU and memory it may use, where the runtime says.
     pub limits: Option<Limits>,
+    /// User it was started as, where the runtime says.
+    pub user: Option<User>,
     /// Hash of the container spec it was created from (annotation `io.kubernetes.container.hash`).
     pub hash: Box<str>,
+}
+
+/// Ids the first process of a container was started with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// User.
+    pub uid: i64,
+    /// Primary group.
+    pub gid: i64,
+    /// Supplemental groups, with the primary one.
+    pub groups: Box<[i64]>,
 }
 
 /// CPU and memory of a container as cgroups are told.

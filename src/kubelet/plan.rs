@@ -9,6 +9,7 @@
 
 mod keep;
 mod memory;
+mod restart_all;
 mod run;
 mod stop;
 #[cfg(test)]
@@ -16,7 +17,7 @@ mod tests;
 
 pub(crate) use memory::should_restart;
 pub use memory::{note_failure, note_sandbox_failure, recall};
-pub(crate) use run::LOST_EXIT_CODE;
+pub(crate) use run::{DEADLINE_EXCEEDED, LOST_EXIT_CODE};
 
 use super::observed::Observed;
 use super::resize::Pending;
@@ -58,15 +59,22 @@ pub struct Memory {
     pub failed: Option<PodFailure>,
     /// It has failed because it was never let in: nothing is told of its containers.
     pub rejected: bool,
+    /// A container has ended with an exit code that starts all of them over: they are being removed (KEP-5532).
+    pub restarting_all: bool,
 }
 
 /// Why a Pod as a whole has failed; becomes `status.reason` and `status.message`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFailure {
     /// kubelet's reason, as `DeadlineExceeded`.
     pub reason: Box<str>,
     /// Words for people.
     pub message: Box<str>,
+    /// Seconds of grace its containers get instead of the Pod's own.
+    pub grace_seconds: Option<i64>,
+    /// Message of the `DisruptionTarget` condition, when it is the node that ends the Pod: eviction, preemption,
+    /// shutdown.
+    pub disruption: Option<Box<str>>,
 }
 
 /// Why something does not run yet.
@@ -83,7 +91,7 @@ pub struct Waiting {
     pub failures: u32,
 }
 
-/// Crash backoff of one container (10 s doubling to 300 s, reset after 10 minutes of running).
+/// Crash backoff of one container (10 s doubling to 300 s or less, reset after 10 minutes of running).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Backoff {
     /// Current delay in seconds.
@@ -118,6 +126,8 @@ pub struct Input<'a> {
     pub probes: &'a BTreeMap<ContainerId, ProbeView>,
     /// What the worker remembers.
     pub memory: &'a Memory,
+    /// Longest crash backoff, seconds.
+    pub longest_pause: i64,
     /// Now.
     pub now: Timestamp,
 }
@@ -148,16 +158,18 @@ pub enum Action {
         /// Its name.
         name: Box<str>,
     },
-    /// Stop a running container (SIGTERM, then SIGKILL after the grace period).
+    /// Stop a running container (preStop hook, SIGTERM, then SIGKILL after the grace period).
     StopContainer {
         /// Which one.
         id: ContainerId,
         /// Its name.
         name: Box<str>,
-        /// Seconds of grace.
+        /// Seconds of grace; without any the preStop hook is left out.
         grace_seconds: i64,
         /// Message of the `Killing` event.
         message: Box<str>,
+        /// After its hook it waits until others have ended, as long as its grace lasts; a later plan lets it go.
+        hold: bool,
     },
     /// Stop a sandbox: its network goes away.
     StopSandbox {
@@ -168,6 +180,8 @@ pub enum Action {
     RemoveContainer {
         /// Which one.
         id: ContainerId,
+        /// Its log stays until the Pod is gone.
+        keep_log: bool,
     },
     /// Remove a stopped sandbox.
     RemoveSandbox {

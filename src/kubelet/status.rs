@@ -7,6 +7,7 @@
 
 mod conditions;
 mod containers;
+mod gone;
 mod history;
 mod patch;
 mod phase;
@@ -19,7 +20,7 @@ use super::observed::{ContainerState, Observed, RunState};
 use super::plan::{Intent, Memory, ProbeView};
 use super::qos;
 use crate::model::ContainerId;
-use crate::model::pod::{Pod, PodStatus as History};
+use crate::model::pod::{Condition, Pod, PodStatus as History};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{HostIP, PodIP, PodStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -62,6 +63,11 @@ impl StatusInput<'_> {
         let ending = self.memory.ended || matches!(self.intent, Intent::Terminate { .. });
         ending && !self.observed.containers.iter().any(Self::alive)
     }
+    /// All containers are being started over, or are gone for that.
+    fn restarting_all(&self, history: &History) -> bool {
+        let told = |c: &Condition| &*c.kind == conditions::RESTARTING && &*c.status == "True";
+        self.memory.restarting_all || history.conditions.iter().any(told)
+    }
     fn id(&self, container: &ContainerState) -> String {
         format!("{}://{}", self.runtime, container.id)
     }
@@ -71,9 +77,13 @@ impl StatusInput<'_> {
 /// the runtime and are kept by way of `previous` once the containers are gone.
 pub fn status(input: StatusInput<'_>) -> PodStatus {
     let history = history::of(&input);
-    let init = containers::init_statuses(&input, &history);
-    let main = containers::main_statuses(&input, &history);
-    let ephemeral = containers::ephemeral_statuses(&input, &history);
+    let mut init = containers::init_statuses(&input, &history);
+    let mut main = containers::main_statuses(&input, &history);
+    let mut ephemeral = containers::ephemeral_statuses(&input, &history);
+    if input.over() {
+        gone::end_all(input.pod, &mut init, &mut main);
+    }
+    gone::shorten([&mut init, &mut main, &mut ephemeral]);
     let (phase, reason, message) = phase::phase(&input, &history, &init, &main);
     let pod_ips = pod_ips(&input, &history);
     let generation = input.pod.metadata.generation;

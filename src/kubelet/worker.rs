@@ -16,7 +16,7 @@ use crate::kubelet::last_words;
 use crate::kubelet::metrics;
 use crate::kubelet::observe::Observer;
 use crate::kubelet::observed::{Observed, RunState};
-use crate::kubelet::plan::{Input, Intent, Memory, Plan, plan, recall};
+use crate::kubelet::plan::{DEADLINE_EXCEEDED, Input, Intent, Memory, Plan, PodFailure, plan};
 use crate::kubelet::probe::Running;
 use crate::kubelet::source::Source;
 use crate::kubelet::status::{StatusInput, status};
@@ -144,6 +144,17 @@ impl Workers {
         self.slots().keys().cloned().collect()
     }
 
+    /// Ends a Pod as failed, because the node cannot keep it: eviction, preemption, shutdown. Its containers get the
+    /// failure's grace, then its status tells the failure; false when there is no such Pod here.
+    pub async fn fail(&self, uid: &PodUid, failure: PodFailure) -> bool {
+        let Some(slot) = self.slots().get(uid).cloned() else {
+            return false;
+        };
+        slot.state.lock().await.fail(failure);
+        self.marks.mark(uid.clone());
+        true
+    }
+
     fn slots(&self) -> MutexGuard<'_, HashMap<PodUid, Arc<Slot>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -251,16 +262,15 @@ impl Workers {
         let intent = state.intent();
         let pod = state.pod.clone();
         let probes = self.context.probes.view(&pod.metadata.uid);
-        let pending = state.pending.clone();
-        let memory = state.memory.get_or_insert_with(|| recall(&pod, observed));
-        memory.resize_pending = pending;
-        let memory = memory.clone();
+        let memory = state.memory_for(observed).clone();
         let input = Input {
             pod: &pod,
             intent: &intent,
             observed,
             probes: &probes,
             memory: &memory,
+            longest_pause: i64::try_from(self.context.config.longest_restart_pause.as_secs())
+                .unwrap_or(i64::MAX),
             now,
         };
         // While a sandbox is being made, the runtime shows something between none and one.
@@ -301,7 +311,7 @@ impl Workers {
         if state.in_api && !forgotten(&pod, observed) {
             slot.reporter.report(new);
         }
-        if let Intent::Terminate { .. } = intent {
+        if memory.ended || matches!(intent, Intent::Terminate { .. }) {
             state.jobs.values().for_each(|job| job.cancel.cancel());
         } else if state.wants_volumes(now) {
             self.start_volumes(slot, state, now);
@@ -316,8 +326,20 @@ impl Workers {
             .min()
     }
 
-    /// Events about containers that have to wait, once for each wait.
+    /// Events about a deadline that is over, and about containers that have to wait, once for each wait.
     fn announce(&self, pod: &Pod, old: &Memory, new: &Memory) {
+        if let Some(failed) = new
+            .failed
+            .as_ref()
+            .filter(|f| old.failed.is_none() && &*f.reason == DEADLINE_EXCEEDED)
+        {
+            self.context.tell(
+                pod,
+                EventType::Normal,
+                DEADLINE_EXCEEDED,
+                failed.message.to_string(),
+            );
+        }
         for (name, wait) in &new.waiting {
             let before = old.waiting.get(name);
             if before.is_some_and(|b| b.reason == wait.reason && b.retry_at == wait.retry_at) {

@@ -3,7 +3,7 @@
 use crate::config::KubeletConfig;
 use crate::kubelet::hash;
 use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
-use crate::model::pod::{Container, HttpGet, IntOrString, Pod, Probe, RestartPolicy};
+use crate::model::pod::{Container, ExitCodes, HttpGet, IntOrString, Pod, Probe, RestartPolicy, RestartRule};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,6 +35,7 @@ pub fn kubelet_config() -> KubeletConfig {
         status_update: Duration::from_secs(10),
         status_report: Duration::from_secs(300),
         lease_seconds: 40,
+        longest_restart_pause: Duration::from_secs(300),
         log_rotation: Default::default(),
     }
 }
@@ -68,6 +69,17 @@ pub fn sidecar(name: &str) -> Container {
     Container {
         restart_policy: Some(RestartPolicy::Always),
         ..container(name)
+    }
+}
+
+/// A restart rule about exit codes; `operator` is `In` or `NotIn`.
+pub fn rule(action: &str, operator: &str, codes: &[i32]) -> RestartRule {
+    RestartRule {
+        action: action.into(),
+        exit_codes: Some(ExitCodes {
+            operator: operator.into(),
+            values: codes.to_vec(),
+        }),
     }
 }
 
@@ -110,6 +122,7 @@ pub fn running(name: &str, attempt: u32, started: i64) -> ContainerState {
         image: format!("registry/{name}:1").into(),
         image_ref: format!("registry/{name}@sha256:0").into(),
         limits: None,
+        user: None,
         hash: hash::container(&container(name)).into(),
     }
 }

@@ -529,3 +529,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_longest_restart_pause_has_bounds() {
+    let with = |text: &str| {
+        file(
+            &format!("crashLoopBackOff: {{maxContainerRestartPeriod: {text}}}\n"),
+            &[],
+        )
+    };
+    assert_eq!(
+        file("", &[]).unwrap().kubelet.longest_restart_pause,
+        Duration::from_secs(300)
+    );
+    for (text, seconds) in [("1s", 1), ("1500ms", 2), ("1m0s", 60), ("300s", 300)] {
+        assert_eq!(
+            with(text).unwrap().kubelet.longest_restart_pause,
+            Duration::from_secs(seconds)
+        );
+    }
+    for text in ["0s", "999ms", "301s"] {
+        let error = with(text).unwrap_err();
+        let wanted =
+            format!("crashLoopBackOff.maxContainerRestartPeriod: \"{text}\" is not between 1s and 300s");
+        assert_eq!(error.to_string(), wanted);
+    }
+}

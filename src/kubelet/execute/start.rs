@@ -363,10 +363,12 @@ async fn post_start(
     let stop = super::Stop {
         id: id.clone(),
         name: start.name.clone(),
-        grace_seconds: start.pod.spec.termination_grace_period_seconds,
         message: "FailedPostStartHook".into(),
     };
-    super::stop_container(context, &start.pod, &stop).await.ok();
+    let orders = super::Orders::fixed(start.pod.spec.termination_grace_period_seconds);
+    super::stop_container(context, &start.pod, &stop, orders)
+        .await
+        .ok();
     Err(StartError {
         reason: "PostStartHookError",
         message: why,

@@ -4,7 +4,7 @@
 //! understood, and the other way round.
 
 use crate::cri::{POD_UID_LABEL, v1};
-use crate::kubelet::observed::{ContainerState, Limits, Observed, RunState, Sandbox};
+use crate::kubelet::observed::{ContainerState, Limits, Observed, RunState, Sandbox, User};
 use crate::kubelet::resize::PERIOD;
 use crate::model::PodUid;
 use jiff::{SignedDuration, Timestamp};
@@ -154,6 +154,7 @@ pub(super) fn container(status: &v1::ContainerStatus, sandbox: &str) -> Containe
         image: image.unwrap_or_default().into(),
         image_ref: status.image_ref.as_str().into(),
         limits: limits(status),
+        user: user(status),
         hash: status
             .annotations
             .get(HASH_ANNOTATION)
@@ -161,6 +162,15 @@ pub(super) fn container(status: &v1::ContainerStatus, sandbox: &str) -> Containe
             .unwrap_or_default()
             .into(),
     }
+}
+
+fn user(status: &v1::ContainerStatus) -> Option<User> {
+    let linux = status.user.as_ref()?.linux.as_ref()?;
+    Some(User {
+        uid: linux.uid,
+        gid: linux.gid,
+        groups: linux.supplemental_groups.clone().into(),
+    })
 }
 
 fn limits(status: &v1::ContainerStatus) -> Option<Limits> {

@@ -7,7 +7,7 @@ use super::{Action, Input, Waiting, should_restart};
 use crate::kubelet::observed::{ContainerState, RunState};
 use crate::kubelet::{hash, resize};
 use crate::model::SandboxId;
-use crate::model::pod::{Container, RestartPolicy};
+use crate::model::pod::{Container, ContainerStatus, RestartPolicy};
 
 impl<'a> Pass<'a> {
     /// Brings one container to where it should be: running in this sandbox, or ended for good.
@@ -62,9 +62,10 @@ impl<'a> Pass<'a> {
         for c in &instances {
             let message = match c.state {
                 RunState::Created => {
-                    self.plan
-                        .actions
-                        .push(Action::RemoveContainer { id: c.id.clone() });
+                    self.plan.actions.push(Action::RemoveContainer {
+                        id: c.id.clone(),
+                        keep_log: false,
+                    });
                     blocked = true;
                     continue;
                 }
@@ -158,14 +159,13 @@ impl<'a> Pass<'a> {
         dead: &ContainerState,
         sandbox: &SandboxId,
     ) -> Progress {
-        let now = self.input.now;
         if self.plan.memory.replacing.contains(&spec.name) {
             return self.start(spec, init, sandbox);
         }
         if !should_restart_as(self.input, spec, init, dead.exit_code) {
             return self.settle(spec);
         }
-        if let Some((retry_at, delay)) = crash_wait(&self.plan.memory, dead, now) {
+        if let Some((retry_at, delay)) = crash_wait(&self.plan.memory, dead, self.input) {
             let meta = &self.input.pod.metadata;
             let message = format!(
                 "back-off {} restarting failed container={} pod={}_{}({})",
@@ -186,7 +186,7 @@ impl<'a> Pass<'a> {
             return Progress::Underway;
         }
         if self.start(spec, init, sandbox) == Progress::Underway && self.starts(&spec.name) {
-            grow(&mut self.plan.memory, dead, now);
+            grow(&mut self.plan.memory, dead, self.input);
         }
         Progress::Underway
     }
@@ -227,16 +227,30 @@ impl<'a> Pass<'a> {
             .pod
             .history(&spec.name)
             .filter(|h| !h.container_id.is_empty());
-        let reported = reported.map(|h| u32::try_from(h.restart_count).unwrap_or(0));
-        let last = observed.map(|c| c.attempt).chain(reported).max();
+        let reported = reported.map(|h| {
+            let count = u32::try_from(h.restart_count).unwrap_or(0);
+            count + u32::from(!counted(h))
+        });
+        let next = observed.map(|c| c.attempt + 1).chain(reported).max();
         self.plan.actions.push(Action::StartContainer {
             name: spec.name.clone(),
             init,
-            attempt: last.map_or(0, |n| n + 1),
+            attempt: next.unwrap_or(0),
             sandbox: sandbox.clone(),
         });
         Progress::Underway
     }
+}
+
+/// The restart count has the next instance in it already: the one before was removed, or was lost.
+fn counted(history: &ContainerStatus) -> bool {
+    let end = history
+        .last_state
+        .terminated
+        .as_ref()
+        .and_then(|end| end.reason.as_deref());
+    history.state.waiting.is_some()
+        && matches!(end, Some("RestartingAllContainers" | "ContainerStatusUnknown"))
 }
 
 /// A regular init container is tried again unless the Pod never restarts; a success is final.

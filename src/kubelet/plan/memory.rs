@@ -1,8 +1,8 @@
 //! PURE. Waiting and backoff: what a worker remembers between two plans, and how it is rebuilt after a restart.
 
-use super::{Backoff, Memory, PodFailure, Waiting};
+use super::{Backoff, Input, Memory, PodFailure, Waiting};
 use crate::kubelet::observed::{ContainerState, Observed, RunState};
-use crate::model::pod::{Container, Pod, RestartPolicy};
+use crate::model::pod::{Container, ExitCodes, Pod, RESTART_ALL, RestartPolicy, RestartRule};
 use jiff::{SignedDuration, Timestamp};
 
 /// First crash backoff, seconds.
@@ -59,12 +59,15 @@ pub fn recall(pod: &Pod, observed: &Observed) -> Memory {
         ("Failed", Some(reason)) => Some(PodFailure {
             reason: reason.clone(),
             message: pod.status.message.clone().unwrap_or_default(),
+            ..PodFailure::default()
         }),
         _ => None,
     };
+    let mut conditions = pod.status.conditions.iter();
     let mut memory = Memory {
         ended,
         failed,
+        restarting_all: conditions.any(|c| &*c.kind == "AllContainersRestarting" && &*c.status == "True"),
         ..Memory::default()
     };
     for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
@@ -101,18 +104,10 @@ fn recalled_backoff(observed: &Observed, name: &str) -> Option<Backoff> {
 /// Whether a container that ended with this exit code runs again: restart rules first, then the container's own
 /// policy, then the Pod's.
 pub(crate) fn should_restart(pod: &Pod, container: &Container, exit_code: i32) -> bool {
-    let rule_says_so = container.restart_policy_rules.iter().any(|rule| {
-        let hit = rule
-            .exit_codes
-            .as_ref()
-            .is_some_and(|codes| match &*codes.operator {
-                "In" => codes.values.contains(&exit_code),
-                "NotIn" => !codes.values.contains(&exit_code),
-                _ => false,
-            });
-        hit && &*rule.action == "Restart"
-    });
-    if container.restart_policy.is_some() && rule_says_so {
+    let known = ["Restart", RESTART_ALL];
+    if container.restart_policy.is_some()
+        && rule(container, exit_code).is_some_and(|r| known.contains(&&*r.action))
+    {
         return true;
     }
     match container.restart_policy.unwrap_or(pod.spec.restart_policy) {
@@ -122,22 +117,41 @@ pub(crate) fn should_restart(pod: &Pod, container: &Container, exit_code: i32) -
     }
 }
 
+/// Whether a container that ended with this exit code starts all containers of its Pod over (KEP-5532).
+pub(crate) fn restarts_all(container: &Container, exit_code: i32) -> bool {
+    rule(container, exit_code).is_some_and(|rule| &*rule.action == RESTART_ALL)
+}
+
+/// The first restart rule that is about this exit code (KEP-5307).
+fn rule(container: &Container, exit_code: i32) -> Option<&RestartRule> {
+    let about = |codes: &ExitCodes| match &*codes.operator {
+        "In" => codes.values.contains(&exit_code),
+        "NotIn" => !codes.values.contains(&exit_code),
+        _ => false,
+    };
+    let mut rules = container.restart_policy_rules.iter();
+    rules.find(|rule| rule.exit_codes.as_ref().is_some_and(about))
+}
+
 /// Until when a crashed container must wait, and for how long it waits in all.
-pub(super) fn crash_wait(memory: &Memory, dead: &ContainerState, now: Timestamp) -> Option<(Timestamp, i64)> {
-    let backoff = current(memory, dead)?;
-    let until = ended_at(dead) + seconds(backoff.delay_seconds);
-    (now < until).then_some((until, backoff.delay_seconds))
+pub(super) fn crash_wait(
+    memory: &Memory,
+    dead: &ContainerState,
+    input: &Input<'_>,
+) -> Option<(Timestamp, i64)> {
+    let delay = current(memory, dead)?.delay_seconds.min(input.longest_pause);
+    let until = ended_at(dead) + seconds(delay);
+    (input.now < until).then_some((until, delay))
 }
 
 /// Doubles the crash backoff of a container that is being started again.
-pub(super) fn grow(memory: &mut Memory, dead: &ContainerState, now: Timestamp) {
-    let delay_seconds =
-        current(memory, dead).map_or(BACKOFF_BASE, |b| (b.delay_seconds * 2).min(BACKOFF_MAX));
+pub(super) fn grow(memory: &mut Memory, dead: &ContainerState, input: &Input<'_>) {
+    let delay = current(memory, dead).map_or(BACKOFF_BASE, |b| b.delay_seconds * 2);
     memory.backoff.insert(
         dead.name.clone(),
         Backoff {
-            delay_seconds,
-            updated: now,
+            delay_seconds: delay.min(input.longest_pause),
+            updated: input.now,
         },
     );
 }

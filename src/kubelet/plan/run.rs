@@ -13,6 +13,9 @@ use std::cmp::Reverse;
 /// Exit code that stands for "it was running and nobody saw how it ended".
 pub(crate) const LOST_EXIT_CODE: i32 = 137;
 
+/// Reason of a Pod whose `activeDeadlineSeconds` are over.
+pub(crate) const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+
 /// How far one container is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -40,7 +43,9 @@ pub(super) fn run(input: &Input<'_>) -> Plan {
     if pass.plan.memory.ended {
         pass.wind_down();
     }
-    pass.clean();
+    if !pass.plan.memory.restarting_all {
+        pass.clean();
+    }
     pass.plan.actions.sort_by_key(Action::wave);
     pass.plan
 }
@@ -76,13 +81,17 @@ impl<'a> Pass<'a> {
         }
         memory.ended = true;
         memory.failed = Some(PodFailure {
-            reason: "DeadlineExceeded".into(),
+            reason: DEADLINE_EXCEEDED.into(),
             message: "Pod was active on the node longer than the specified deadline".into(),
+            ..PodFailure::default()
         });
     }
 
     /// Moves a live Pod one step forward.
     fn advance(&mut self) {
+        if self.restart_all() {
+            return;
+        }
         let newest = self.input.observed.newest_sandbox();
         let Some(sandbox) = newest.filter(|s| s.ready) else {
             self.replace_sandbox(newest);
@@ -238,11 +247,17 @@ impl<'a> Pass<'a> {
 
     /// The Pod has ended: stop what still runs, then the sandbox. Containers stay for their logs.
     fn wind_down(&mut self) {
-        let grace = self.input.pod.spec.termination_grace_period_seconds;
         let memory = &mut self.plan.memory;
+        let own = self.input.pod.spec.termination_grace_period_seconds;
+        let grace = memory
+            .failed
+            .as_ref()
+            .and_then(|failed| failed.grace_seconds)
+            .unwrap_or(own);
         memory.waiting.clear();
         memory.replacing.clear();
         memory.sandbox_retry = None;
+        memory.restarting_all = false;
         self.plan.wake_at = None;
         self.plan.actions = stop_containers(self.input, grace);
         if self.plan.actions.is_empty() {
@@ -270,6 +285,7 @@ impl<'a> Pass<'a> {
         let old = dead.windows(2).filter(|pair| pair[0].name == pair[1].name);
         self.plan.actions.extend(old.map(|pair| Action::RemoveContainer {
             id: pair[1].id.clone(),
+            keep_log: false,
         }));
         for sandbox in self
             .input

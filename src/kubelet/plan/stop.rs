@@ -4,9 +4,6 @@ use super::memory::alive;
 use super::{Action, Input, Plan};
 use crate::kubelet::observed::ContainerState;
 
-/// A container always gets this long to stop, seconds.
-pub(super) const MIN_GRACE: i64 = 2;
-
 /// Next steps of a Pod that should be gone.
 pub(super) fn terminate(input: &Input<'_>, grace_seconds: i64) -> Plan {
     let mut actions = stop_containers(input, grace_seconds);
@@ -14,13 +11,10 @@ pub(super) fn terminate(input: &Input<'_>, grace_seconds: i64) -> Plan {
         actions = stop_sandboxes(input);
     }
     if actions.is_empty() {
-        actions.extend(
-            input
-                .observed
-                .containers
-                .iter()
-                .map(|c| Action::RemoveContainer { id: c.id.clone() }),
-        );
+        actions.extend(input.observed.containers.iter().map(|c| Action::RemoveContainer {
+            id: c.id.clone(),
+            keep_log: false,
+        }));
         actions.extend(
             input
                 .observed
@@ -38,35 +32,25 @@ pub(super) fn terminate(input: &Input<'_>, grace_seconds: i64) -> Plan {
     }
 }
 
-/// Stops everything that runs or may run. Sidecars wait until the others are gone, and share what is left of the
-/// grace period of the deletion.
+/// Stops everything that runs or may run, with the grace period for all of it together: each sidecar runs its preStop
+/// hook like the others, then waits until the containers and the sidecars after it have ended.
 pub(super) fn stop_containers(input: &Input<'_>, grace_seconds: i64) -> Vec<Action> {
-    let sidecar_index = |c: &ContainerState| {
-        input
-            .pod
-            .spec
-            .init_containers
-            .iter()
-            .position(|spec| spec.name == c.name && spec.is_sidecar())
-    };
+    let spec = &input.pod.spec;
     let running: Vec<_> = input.observed.containers.iter().filter(|c| alive(c)).collect();
-    let (sidecars, others): (Vec<_>, Vec<_>) = running.into_iter().partition(|c| sidecar_index(c).is_some());
-    if !others.is_empty() {
-        return others.into_iter().map(|c| stop(c, grace_seconds)).collect();
-    }
-    let last = sidecars.iter().filter_map(|c| sidecar_index(c)).max();
-    let left = input
-        .pod
-        .metadata
-        .deletion_timestamp
-        .map_or(grace_seconds, |end| {
-            grace_seconds.min((end - input.now).get_seconds())
-        });
-    sidecars
-        .into_iter()
-        .filter(|c| sidecar_index(c) == last)
-        .map(|c| stop(c, left))
-        .collect()
+    let sidecar = |c: &ContainerState| {
+        spec.init_containers
+            .iter()
+            .position(|s| s.name == c.name && s.is_sidecar())
+    };
+    let last = running.iter().filter_map(|c| sidecar(c)).max();
+    let main_runs = running
+        .iter()
+        .any(|c| spec.containers.iter().any(|s| s.name == c.name));
+    let stops = running.iter().map(|c| {
+        let hold = sidecar(c).is_some_and(|at| main_runs || Some(at) != last);
+        stop(c, grace_seconds, hold)
+    });
+    stops.collect()
 }
 
 /// Stops every sandbox that is still ready.
@@ -75,20 +59,23 @@ pub(super) fn stop_sandboxes(input: &Input<'_>) -> Vec<Action> {
     ready.map(|s| Action::StopSandbox { id: s.id.clone() }).collect()
 }
 
-fn stop(container: &ContainerState, grace_seconds: i64) -> Action {
-    stop_with(
-        container,
+fn stop(container: &ContainerState, grace_seconds: i64, hold: bool) -> Action {
+    Action::StopContainer {
+        id: container.id.clone(),
+        name: container.name.clone(),
         grace_seconds,
-        format!("Stopping container {}", container.name),
-    )
+        message: format!("Stopping container {}", container.name).into(),
+        hold,
+    }
 }
 
-/// One stop step.
+/// One stop step, at once.
 pub(super) fn stop_with(container: &ContainerState, grace_seconds: i64, message: String) -> Action {
     Action::StopContainer {
         id: container.id.clone(),
         name: container.name.clone(),
-        grace_seconds: grace_seconds.max(MIN_GRACE),
+        grace_seconds,
         message: message.into(),
+        hold: false,
     }
 }

@@ -1,13 +1,15 @@
 mod ends;
 mod ephemeral;
 mod init;
+mod restart_all;
 mod restarts;
 mod sandboxes;
+mod sidecars;
 mod world;
 
 use super::*;
 use crate::kubelet::observed::{ContainerState, RunState, Sandbox};
-use crate::model::pod::{ContainerStatus, ExitCodes, RestartPolicy, RestartRule, StateTerminated};
+use crate::model::pod::{ContainerStatus, RestartPolicy, StateTerminated};
 use crate::testing::builders::*;
 
 /// Plans with nothing remembered and no probes, at second 100.
@@ -22,6 +24,7 @@ fn run_with(pod: &Pod, observed: &Observed, memory: &Memory, now: i64) -> Plan {
         observed,
         probes: &BTreeMap::new(),
         memory,
+        longest_pause: 300,
         now: at(now),
     })
 }
@@ -35,6 +38,7 @@ fn end(pod: &Pod, observed: &Observed, grace_seconds: i64) -> Plan {
         observed,
         probes: &BTreeMap::new(),
         memory: &memory,
+        longest_pause: 300,
         now: at(100),
     })
 }
@@ -64,11 +68,15 @@ fn stop(id: &str, grace_seconds: i64, message: &str) -> Action {
         name,
         grace_seconds,
         message: message.into(),
+        hold: false,
     }
 }
 
 fn remove(id: &str) -> Action {
-    Action::RemoveContainer { id: id.into() }
+    Action::RemoveContainer {
+        id: id.into(),
+        keep_log: false,
+    }
 }
 
 fn waiting(plan: &Plan, name: &str) -> (String, String) {
@@ -175,6 +183,7 @@ fn failed_probes_stop_the_container() {
             observed: &seen,
             probes: &probes,
             memory: &memory,
+            longest_pause: 300,
             now: at(100),
         });
         assert_eq!(plan.actions, [stop("a-0", grace, want)]);

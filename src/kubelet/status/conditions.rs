@@ -1,14 +1,16 @@
-//! PURE. The conditions this node owns: five that are always there, two about resizing; those of other writers are carried along.
+//! PURE. The conditions this node owns: five that are always there, one about starting all containers over, two about
+//! resizing, and the one that says that the node has ended the Pod; those of other writers are carried along.
 
 use super::containers::exit_code;
 use super::{History, StatusInput, time};
 use crate::kubelet::observed::{ContainerState as Instance, RunState};
 use crate::kubelet::resize::differing;
-use crate::model::pod::{self, Container};
+use crate::model::pod::{self, Container, PodSpec, RESTART_ALL};
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
+use serde_json::Value;
 
 /// Condition types this node writes.
-pub(super) const OURS: [&str; 7] = [
+pub(super) const OURS: [&str; 8] = [
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
@@ -16,7 +18,14 @@ pub(super) const OURS: [&str; 7] = [
     "PodScheduled",
     "PodResizePending",
     "PodResizeInProgress",
+    RESTARTING,
 ];
+/// All containers start over.
+pub(super) const RESTARTING: &str = "AllContainersRestarting";
+/// Somebody has ended the Pod; other writers set it too.
+const DISRUPTION: &str = "DisruptionTarget";
+/// Reason of that condition when it is this node.
+const BY_NODE: &str = "TerminationByKubelet";
 /// Those of them that are there only while they hold.
 pub(super) const PASSING: [&str; 2] = [OURS[5], OURS[6]];
 
@@ -54,13 +63,14 @@ pub(super) struct Conditions<'a> {
 impl Conditions<'_> {
     /// Other writers' conditions, then ours.
     pub(super) fn all(&self, init: &[ContainerStatus], main: &[ContainerStatus]) -> Vec<PodCondition> {
+        let ended_by = self.disruption();
         let others = self
             .input
             .pod
             .status
             .conditions
             .iter()
-            .filter(|c| !OURS.contains(&&*c.kind));
+            .filter(|c| !OURS.contains(&&*c.kind) && (ended_by.is_none() || &*c.kind != DISRUPTION));
         let mut all: Vec<_> = others.map(carry).collect();
         let sandbox = Verdict {
             holds: self.input.observed.newest_sandbox().is_some_and(|s| s.ready),
@@ -72,6 +82,12 @@ impl Conditions<'_> {
         all.push(self.condition(OURS[2], self.ready(init, main)));
         all.push(self.condition(OURS[3], self.containers_ready(init, main)));
         all.push(self.condition(OURS[4], Verdict::yes()));
+        if could_restart(&self.input.pod.spec) {
+            let mut restarting = self.condition(RESTARTING, self.restarting());
+            restarting.observed_generation = None;
+            all.push(restarting);
+        }
+        all.extend(ended_by);
         if !matches!(self.phase, "Succeeded" | "Failed") {
             let resizing = [
                 (OURS[5], self.resize_pending()),
@@ -81,6 +97,34 @@ impl Conditions<'_> {
             all.extend(held.map(|(kind, verdict)| self.condition(kind, verdict)));
         }
         all
+    }
+
+    /// All containers are being removed to start over.
+    fn restarting(&self) -> Verdict {
+        match self.phase {
+            "Succeeded" => Verdict::no("PodCompleted", String::new()),
+            "Failed" => Verdict::no("PodFailed", String::new()),
+            _ if self.input.memory.restarting_all => Verdict {
+                holds: true,
+                reason: Some("RestartAllContainersStarted"),
+                message: Some("container exited with restart policy rule".into()),
+            },
+            _ => Verdict {
+                holds: false,
+                ..Verdict::yes()
+            },
+        }
+    }
+
+    /// The node has ended the Pod; told together with its end.
+    fn disruption(&self) -> Option<PodCondition> {
+        let message = self.input.memory.failed.as_ref()?.disruption.as_ref()?;
+        let verdict = Verdict {
+            holds: true,
+            reason: Some(BY_NODE),
+            message: Some(message.to_string()),
+        };
+        (self.phase == "Failed").then(|| self.condition(DISRUPTION, verdict))
     }
 
     /// The Pod asks for resources the node does not grant.
@@ -158,8 +202,11 @@ impl Conditions<'_> {
             .zip(init)
             .filter(|(c, s)| !complete(c, s))
             .map(|(c, _)| &*c.name);
+        let was = |c: &pod::Condition| &*c.kind == OURS[1] && &*c.status == "True";
         match names(missing) {
             None => Verdict::yes(),
+            // Init containers may run again; a Pod that was initialized stays so.
+            Some(_) if self.history.conditions.iter().any(was) => Verdict::yes(),
             Some(list) => Verdict::no(
                 "ContainersNotInitialized",
                 format!("containers with incomplete status: {list}"),
@@ -221,6 +268,18 @@ impl Conditions<'_> {
             Verdict::no("ReadinessGatesNotReady", unmet)
         }
     }
+}
+
+/// This condition is told of by this node.
+pub(super) fn is_ours(condition: &Value) -> bool {
+    let of = |key: &str| condition[key].as_str().unwrap_or_default();
+    OURS.contains(&of("type")) || of("type") == DISRUPTION && of("reason") == BY_NODE
+}
+
+/// Some exit code starts all containers over.
+fn could_restart(spec: &PodSpec) -> bool {
+    let mut all = spec.init_containers.iter().chain(&spec.containers);
+    all.any(|c| c.restart_policy_rules.iter().any(|r| &*r.action == RESTART_ALL))
 }
 
 /// `[a b]`, or nothing when there are none.

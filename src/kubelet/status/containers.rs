@@ -1,20 +1,18 @@
 //! PURE. `containerStatuses`, `initContainerStatuses` and `ephemeralContainerStatuses`.
 
+use super::gone::{LOST, NOT_LOCATED, RESTARTING, RESTARTING_WORDS, unseen};
 use super::{History, StatusInput, time};
-use crate::kubelet::observed::{ContainerState as Instance, RunState};
-use crate::kubelet::plan::{Intent, LOST_EXIT_CODE};
+use crate::kubelet::observed::{ContainerState as Instance, RunState, User};
+use crate::kubelet::plan::Intent;
 use crate::kubelet::resize::differing;
 use crate::model::pod::{self, Container, Quantity, Resources};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-    ResourceRequirements,
+    ContainerUser, LinuxContainerUser, ResourceRequirements, VolumeMountStatus,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity as ApiQuantity;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-
-/// Reason of a container nobody saw end.
-const LOST: &str = "ContainerStatusUnknown";
 
 /// Statuses of the init containers, in spec order.
 pub(super) fn init_statuses(input: &StatusInput<'_>, history: &History) -> Vec<ContainerStatus> {
@@ -26,31 +24,24 @@ pub(super) fn init_statuses(input: &StatusInput<'_>, history: &History) -> Vec<C
         .any(|c| input.observed.latest(&c.name).is_some());
     let specs = &input.pod.spec.init_containers;
     let statuses = specs.iter().map(|spec| {
-        let mut s = one(input, spec, find(&history.init_container_statuses, &spec.name));
+        let old = find(&history.init_container_statuses, &spec.name);
+        let mut s = one(input, spec, history, old);
         let forgotten = input.observed.latest(&spec.name).is_none() && is_waiting(&s);
         if initialized && forgotten && !spec.is_sidecar() {
             // Containers were created, so this one has succeeded, although the runtime has no trace of it.
             s.state = Some(ended(ContainerStateTerminated {
                 reason: Some("Completed".into()),
                 message: Some(
-                    "the runtime has forgotten this init container; later containers have run".into(),
+                    "Unable to get init container status from container runtime and pod has been initialized, treat it as \
+                     exited normally"
+                        .into(),
                 ),
                 ..ContainerStateTerminated::default()
             }));
         }
-        s.started = Some(started(
-            input,
-            spec,
-            find(&history.init_container_statuses, &spec.name),
-            &s,
-        ));
+        s.started = Some(started(input, spec, old, &s));
         s.ready = if spec.is_sidecar() {
-            ready(
-                input,
-                spec,
-                find(&history.init_container_statuses, &spec.name),
-                &s,
-            )
+            ready(input, spec, old, &s)
         } else {
             exit_code(&s) == Some(0)
         };
@@ -66,19 +57,12 @@ pub(super) fn main_statuses(input: &StatusInput<'_>, history: &History) -> Vec<C
         .iter()
         .map(|spec| {
             let old = find(&history.container_statuses, &spec.name);
-            let mut s = one(input, spec, old);
+            let mut s = one(input, spec, history, old);
             s.started = Some(started(input, spec, old, &s));
             s.ready = ready(input, spec, old, &s);
             s
         })
         .collect();
-    let ran = |s: &ContainerStatus| s.container_id.is_some() || last_exit(s).is_some();
-    if input.over() && statuses.iter().any(ran) {
-        // An initialized Pod that is over has no container that still waits for something.
-        for s in statuses.iter_mut().filter(|s| exit_code(s).is_none()) {
-            s.state = Some(lost("the container was not there when the pod was terminated"));
-        }
-    }
     statuses.sort_by(|a, b| a.name.cmp(&b.name));
     statuses
 }
@@ -91,6 +75,7 @@ pub(super) fn ephemeral_statuses(input: &StatusInput<'_>, history: &History) -> 
             one(
                 input,
                 spec,
+                history,
                 find(&history.ephemeral_container_statuses, &spec.name),
             )
         })
@@ -103,7 +88,12 @@ fn find<'a>(list: &'a [pod::ContainerStatus], name: &str) -> Option<&'a pod::Con
     list.iter().find(|c| &*c.name == name)
 }
 
-fn one(input: &StatusInput<'_>, spec: &Container, old: Option<&pod::ContainerStatus>) -> ContainerStatus {
+fn one(
+    input: &StatusInput<'_>,
+    spec: &Container,
+    history: &History,
+    old: Option<&pod::ContainerStatus>,
+) -> ContainerStatus {
     let mut instances: Vec<_> = input
         .observed
         .containers
@@ -113,7 +103,7 @@ fn one(input: &StatusInput<'_>, spec: &Container, old: Option<&pod::ContainerSta
     instances.sort_by_key(|c| Reverse((c.created, c.attempt)));
     let mut s = match instances.first() {
         Some(instance) => from_instance(input, spec, instance, old),
-        None => from_history(input, spec, old),
+        None => from_history(input, spec, old, input.restarting_all(history)),
     };
     if let Some(before) = instances.iter().skip(1).find(|c| c.state == RunState::Exited) {
         s.last_state = Some(ended(terminated(input, before)));
@@ -165,6 +155,7 @@ fn from_instance(
     }
     .to_string();
     s.image_id = instance.image_ref.to_string();
+    s.user = instance.user.as_ref().map(user);
     let was_running = old.is_some_and(|o| o.state.running.is_some());
     s.state = match instance.state {
         RunState::Running => Some(ContainerState {
@@ -174,7 +165,7 @@ fn from_instance(
             ..ContainerState::default()
         }),
         RunState::Exited => Some(ended(terminated(input, instance))),
-        RunState::Unknown if was_running => Some(lost("the runtime no longer knows this container's state")),
+        RunState::Unknown if was_running => Some(unseen(LOST, NOT_LOCATED)),
         RunState::Unknown | RunState::Created | RunState::Starting => s.state,
     };
     s
@@ -185,14 +176,24 @@ fn from_history(
     input: &StatusInput<'_>,
     spec: &Container,
     old: Option<&pod::ContainerStatus>,
+    restarting_all: bool,
 ) -> ContainerStatus {
     let mut s = from_history_base(input, spec, old);
     let Some(old) = old else { return s };
-    if let Some(end) = &old.state.terminated {
+    if restarting_all && (old.state.terminated.is_some() || old.state.running.is_some()) {
+        s.state = Some(wait(RESTARTING, Some(RESTARTING_WORDS)));
+        s.last_state = Some(unseen(RESTARTING, RESTARTING_WORDS));
+        s.restart_count += 1;
+    } else if let Some(end) = &old.state.terminated {
         s.state = Some(ended(from_terminated(end)));
     } else if old.state.running.is_some() && s.last_state.is_none() {
         // It ran and is gone: it ended, although nobody saw how.
-        s.last_state = Some(lost("the container used to run and the runtime no longer has it"));
+        s.last_state = Some(unseen(
+            LOST,
+            "The container could not be located when the pod was deleted.  The container used to be Running",
+        ));
+        // The next instance is a restart.
+        s.restart_count += i32::from(input.pod.metadata.deletion_timestamp.is_none());
     }
     s
 }
@@ -213,6 +214,8 @@ fn from_history_base(
         name: spec.name.to_string(),
         image: spec.image.to_string(),
         state: Some(wait(reason, None)),
+        volume_mounts: (!spec.volume_mounts.is_empty())
+            .then(|| spec.volume_mounts.iter().map(mount).collect()),
         ..ContainerStatus::default()
     };
     if let Some(old) = old {
@@ -233,6 +236,26 @@ fn from_history_base(
         }
     }
     s
+}
+
+/// Mounts are never read-only below another mount: the runtime is not asked for that.
+fn mount(spec: &pod::VolumeMount) -> VolumeMountStatus {
+    VolumeMountStatus {
+        name: spec.name.to_string(),
+        mount_path: spec.mount_path.to_string(),
+        read_only: spec.read_only.then_some(true),
+        recursive_read_only: spec.read_only.then(|| "Disabled".into()),
+        ..VolumeMountStatus::default()
+    }
+}
+
+fn user(user: &User) -> ContainerUser {
+    let linux = LinuxContainerUser {
+        uid: user.uid,
+        gid: user.gid,
+        supplemental_groups: (!user.groups.is_empty()).then(|| user.groups.to_vec()),
+    };
+    ContainerUser { linux: Some(linux) }
 }
 
 fn started(
@@ -269,7 +292,8 @@ fn same_instance<'a>(
     old.filter(|o| s.container_id.as_deref() == Some(&*o.container_id))
 }
 
-fn is_running(s: &ContainerStatus) -> bool {
+/// Runs.
+pub(super) fn is_running(s: &ContainerStatus) -> bool {
     s.state.as_ref().is_some_and(|state| state.running.is_some())
 }
 
@@ -299,20 +323,12 @@ fn wait(reason: &str, message: Option<&str>) -> ContainerState {
     }
 }
 
-fn ended(terminated: ContainerStateTerminated) -> ContainerState {
+/// Has ended.
+pub(super) fn ended(terminated: ContainerStateTerminated) -> ContainerState {
     ContainerState {
         terminated: Some(terminated),
         ..ContainerState::default()
     }
-}
-
-fn lost(message: &str) -> ContainerState {
-    ended(ContainerStateTerminated {
-        exit_code: LOST_EXIT_CODE,
-        reason: Some(LOST.into()),
-        message: Some(message.into()),
-        ..ContainerStateTerminated::default()
-    })
 }
 
 fn terminated(input: &StatusInput<'_>, instance: &Instance) -> ContainerStateTerminated {

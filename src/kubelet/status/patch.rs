@@ -1,6 +1,6 @@
 //! PURE. The strategic merge patch between two statuses.
 
-use super::conditions::{OURS, PASSING};
+use super::conditions::{PASSING, is_ours};
 use k8s_openapi::api::core::v1::PodStatus;
 use serde_json::{Map, Value, json};
 
@@ -48,10 +48,9 @@ fn object(status: &PodStatus) -> Map<String, Value> {
 fn changed_conditions(old: Option<&Value>, new: &Value) -> Option<Value> {
     let old = old.and_then(Value::as_array);
     let new = new.as_array()?;
-    let ours = |c: &&Value| c["type"].as_str().is_some_and(|kind| OURS.contains(&kind));
     let mut changed: Vec<_> = new
         .iter()
-        .filter(ours)
+        .filter(|c| is_ours(c))
         .filter(|c| old.is_none_or(|list| !list.contains(c)))
         .map(|c| {
             let mut c = c.clone();

@@ -1,6 +1,7 @@
 //! PURE. `status.phase` and the reason that belongs to it.
 
 use super::containers::{exit_code, is_waiting, last_exit};
+use super::gone::RESTARTING;
 use super::{History, StatusInput};
 use crate::kubelet::plan::should_restart;
 use crate::model::pod::{Container, RestartPolicy};
@@ -26,7 +27,7 @@ pub(super) fn phase(
     if terminal(&history.phase) {
         return kept(history.phase.clone());
     }
-    let mut next = derived(input, init, main);
+    let mut next = derived(input, history, init, main);
     if input.memory.failed.is_some() || (input.over() && !terminal(next)) {
         // Nothing of it will ever run again, so it is not Pending or Running.
         next = "Failed";
@@ -51,9 +52,15 @@ pub(super) fn phase(
 }
 
 /// The phase the containers' states give.
-fn derived(input: &StatusInput<'_>, init: &[ContainerStatus], main: &[ContainerStatus]) -> &'static str {
+fn derived(
+    input: &StatusInput<'_>,
+    history: &History,
+    init: &[ContainerStatus],
+    main: &[ContainerStatus],
+) -> &'static str {
     let spec = &input.pod.spec;
-    let again = |c: &Container, code: i32| should_restart(input.pod, c, code);
+    let over_again = input.restarting_all(history);
+    let removed = |s: &ContainerStatus| over_again || ended_as(s) == Some(RESTARTING);
     let mut pending = false;
     for (c, s) in spec
         .init_containers
@@ -63,7 +70,7 @@ fn derived(input: &StatusInput<'_>, init: &[ContainerStatus], main: &[ContainerS
     {
         match exit_code(s).or(last_exit(s).filter(|_| is_waiting(s))) {
             Some(0) => {}
-            Some(code) if init_may_retry(input, c, code) => {}
+            Some(code) if removed(s) || init_may_retry(input, c, code) => {}
             Some(_) => return "Failed",
             None => pending = true,
         }
@@ -105,7 +112,7 @@ fn derived(input: &StatusInput<'_>, init: &[ContainerStatus], main: &[ContainerS
         match code {
             Some(code) => {
                 stopped += 1;
-                final_ += i32::from(!again(c, code));
+                final_ += i32::from(!removed(s) && !should_restart(input.pod, c, code));
                 succeeded += i32::from(exit_code(s) == Some(0));
             }
             None if is_waiting(s) => waiting += 1,
@@ -125,6 +132,15 @@ fn derived(input: &StatusInput<'_>, init: &[ContainerStatus], main: &[ContainerS
     } else {
         "Failed"
     }
+}
+
+/// Why the newest instance ended that did.
+fn ended_as(s: &ContainerStatus) -> Option<&str> {
+    let mut states = [&s.state, &s.last_state].into_iter().flatten();
+    states
+        .find_map(|state| state.terminated.as_ref())?
+        .reason
+        .as_deref()
 }
 
 fn init_may_retry(input: &StatusInput<'_>, container: &Container, code: i32) -> bool {

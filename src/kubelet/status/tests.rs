@@ -1,9 +1,12 @@
 mod conditions;
 mod containers;
+mod disruption;
 mod ephemeral;
+mod gone;
 mod patch;
 mod phases;
 mod resize;
+mod restart_all;
 
 use super::*;
 use crate::kubelet::observed::Sandbox;

@@ -49,6 +49,7 @@ impl Workers {
             failed: Some(PodFailure {
                 reason: reason.into(),
                 message: format!("Pod was rejected: {message}").into(),
+                ..PodFailure::default()
             }),
             ..Memory::default()
         });

@@ -1,10 +1,10 @@
 //! Starts the jobs of a pass. Each one notes how it ended and marks its Pod.
 
-use super::state::{Done, Job, Key, State, Work};
+use super::state::{Done, Job, Key, State, Stopping, Work};
 use super::{Slot, Workers};
 use crate::api::EventType;
 use crate::kubelet::env;
-use crate::kubelet::execute::{self, Start, Stop};
+use crate::kubelet::execute::{self, Start, Steering, Stop};
 use crate::kubelet::metrics;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
@@ -27,7 +27,7 @@ impl Workers {
     ) {
         state.jobs.entry(key).or_insert_with(|| Job {
             cancel: CancellationToken::new(),
-            deadline: None,
+            stop: None,
         });
         let (slot, marks, uid) = (slot.clone(), self.marks.clone(), state.pod.metadata.uid.clone());
         tokio::spawn(async move {
@@ -77,34 +77,43 @@ impl Workers {
         }
     }
 
+    /// Starts to stop a container, or changes a stop that is under way.
     fn start_stop(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, action: Action) {
         let Action::StopContainer {
             id,
             name,
             grace_seconds,
             message,
+            hold,
         } = action
         else {
             return;
         };
-        let key = Key::Stop(id.clone());
-        let deadline = Some(self.context.now() + SignedDuration::from_secs(grace_seconds));
+        let deadline = self.context.now() + SignedDuration::from_secs(grace_seconds);
+        let (key, turn) = (Key::Stop(id.clone()), !hold);
+        if let Some(running) = state.jobs.get_mut(&key).and_then(|job| job.stop.as_mut()) {
+            running.deadline = running.deadline.min(deadline);
+            running.turn |= turn;
+            running.steering.change(grace_seconds, turn);
+            return;
+        }
+        let (steering, orders) = Steering::new(grace_seconds, turn);
+        let stopping = Stopping {
+            deadline,
+            turn,
+            steering,
+        };
         state.jobs.insert(
             key.clone(),
             Job {
                 cancel: CancellationToken::new(),
-                deadline,
+                stop: Some(stopping),
             },
         );
         let (context, pod) = (self.context.clone(), state.pod.clone());
-        let stop = Stop {
-            id,
-            name,
-            grace_seconds,
-            message,
-        };
+        let stop = Stop { id, name, message };
         self.spawn(slot, state, key.clone(), async move {
-            Done::Plain(key, execute::stop_container(&context, &pod, &stop).await)
+            Done::Plain(key, execute::stop_container(&context, &pod, &stop, orders).await)
         });
     }
 
@@ -183,7 +192,7 @@ impl Workers {
             key.clone(),
             Job {
                 cancel: cancel.clone(),
-                deadline: None,
+                stop: None,
             },
         );
         self.spawn(slot, state, key, async move {

@@ -3,9 +3,11 @@
 //! A plan knows only what the runtime shows; jobs under way are not visible there yet. So what a plan says about a
 //! container whose start is under way is not done a second time, and its memory of that container is not taken over.
 
-use crate::kubelet::execute::StartError;
+use crate::kubelet::execute::{StartError, Steering};
 use crate::kubelet::observed::{Observed, RunState};
-use crate::kubelet::plan::{Action, Intent, Memory, Plan, note_failure, note_sandbox_failure};
+use crate::kubelet::plan::{
+    Action, Intent, Memory, Plan, PodFailure, note_failure, note_sandbox_failure, recall,
+};
 use crate::kubelet::resize::{self, Grants, Pending, Room};
 use crate::kubelet::volume::Paths;
 use crate::model::pod::Pod;
@@ -51,8 +53,19 @@ pub(super) enum Done {
 pub(super) struct Job {
     /// Asks it to give up where that loses nothing.
     pub(super) cancel: CancellationToken,
-    /// For a stop: when the container is killed.
-    pub(super) deadline: Option<Timestamp>,
+    /// For a stop: when the container is killed, and whether that is its turn.
+    pub(super) stop: Option<Stopping>,
+}
+
+/// A stop under way, and the way to change it.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    /// When the container is killed.
+    pub(super) deadline: Timestamp,
+    /// It waits for nobody.
+    pub(super) turn: bool,
+    /// Tells the job of changes.
+    pub(super) steering: Steering,
 }
 
 /// After a failure: nothing of this key before that time.
@@ -100,6 +113,8 @@ pub(super) struct State {
     pub(super) volumes: VolumeState,
     pub(super) jobs: HashMap<Key, Job>,
     cooldowns: HashMap<Key, Cooldown>,
+    /// Why the Pod fails, when somebody else has said so.
+    failure: Option<PodFailure>,
     /// Set once, never taken back.
     terminating: bool,
     /// Everything is gone; the API server's confirmation is all that is waited for.
@@ -119,9 +134,26 @@ impl State {
             volumes: VolumeState::default(),
             jobs: HashMap::new(),
             cooldowns: HashMap::new(),
+            failure: None,
             terminating: false,
             finished: false,
         }
+    }
+
+    /// Fails the Pod as a whole, if nothing has done so before.
+    pub(super) fn fail(&mut self, failure: PodFailure) {
+        self.failure.get_or_insert(failure);
+    }
+
+    /// What the worker remembers, with what others have said since.
+    pub(super) fn memory_for(&mut self, observed: &Observed) -> &mut Memory {
+        let (pod, failure, pending) = (&self.pod, &self.failure, &self.pending);
+        let memory = self.memory.get_or_insert_with(|| recall(pod, observed));
+        if memory.failed.is_none() && !memory.ended {
+            memory.failed = failure.clone();
+        }
+        memory.resize_pending = pending.clone();
+        memory
     }
 
     /// Takes over what the API server has now; `None`: it has the Pod no more.
@@ -359,15 +391,19 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
             .keys()
             .any(|key| matches!(key, Key::Stop(id) if name_of(id).is_some_and(|n| **n == *name)))
     };
-    // A Pod that goes is cleaned up when nothing of it is being started any more.
-    let settled = !(state.terminating && state.starting());
+    // A Pod that goes or has ended is cleaned up when nothing of it is being started any more.
+    let settled = !((state.terminating || plan.memory.ended) && state.starting());
     let may_clean = settled && state.free(&Key::CleanUp, now) && state.free(&Key::Sandbox, now);
     for action in &plan.actions {
         match action {
             Action::StopContainer {
-                id, grace_seconds, ..
+                id,
+                grace_seconds,
+                hold,
+                ..
             } => {
-                if may_stop(state, id, now + SignedDuration::from_secs(*grace_seconds), now) {
+                let deadline = now + SignedDuration::from_secs(*grace_seconds);
+                if may_stop(state, id, (deadline, !hold), now) {
                     work.stops.push(action.clone());
                 }
             }
@@ -376,7 +412,8 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
                     work.resizes.push((id.clone(), name.clone()));
                 }
             }
-            Action::RemoveContainer { id } if name_of(id).is_some_and(|name| work.held.contains(name)) => {}
+            Action::RemoveContainer { id, .. }
+                if name_of(id).is_some_and(|name| work.held.contains(name)) => {}
             Action::StopSandbox { .. } | Action::RemoveContainer { .. } | Action::RemoveSandbox { .. } => {
                 if may_clean {
                     work.clean_up.push(action.clone());
@@ -395,11 +432,11 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
     work
 }
 
-/// A stop under way is joined by another one only when that ends clearly sooner (`kubectl delete --now`).
-fn may_stop(state: &State, id: &ContainerId, deadline: Timestamp, now: Timestamp) -> bool {
+/// A stop under way is changed only when it is to end clearly sooner (`kubectl delete --now`), or its turn has come.
+fn may_stop(state: &State, id: &ContainerId, (deadline, turn): (Timestamp, bool), now: Timestamp) -> bool {
     let key = Key::Stop(id.clone());
-    match state.jobs.get(&key).and_then(|job| job.deadline) {
-        Some(running) => deadline + SignedDuration::from_secs(1) < running,
+    match state.jobs.get(&key).and_then(|job| job.stop.as_ref()) {
+        Some(running) => deadline + SignedDuration::from_secs(1) < running.deadline || turn && !running.turn,
         None => state.free(&key, now),
     }
 }

@@ -79,11 +79,14 @@ pub struct ResizePolicy {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RestartRule {
-    /// `Restart` (others are not known to this build and never match).
+    /// `Restart` or [`RESTART_ALL`]; others have no effect.
     pub action: Box<str>,
     /// When it applies.
     pub exit_codes: Option<ExitCodes>,
 }
+
+/// The action that starts all containers of the Pod over.
+pub const RESTART_ALL: &str = "RestartAllContainers";
 
 /// A set of exit codes.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -54,7 +54,7 @@ fn a_deleted_pod_is_stopped_then_removed() {
     // A second, shorter deletion is heard while they still run.
     assert_eq!(
         end(&p, &seen, 1).actions[0],
-        stop("a-1", 2, "Stopping container a")
+        stop("a-1", 1, "Stopping container a")
     );
     seen.containers = vec![exited("a", 1, 99, 0), exited("a", 0, 5, 1), exited("b", 0, 99, 0)];
     assert_eq!(

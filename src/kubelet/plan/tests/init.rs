@@ -62,6 +62,7 @@ fn a_sidecar_must_have_started_before_the_next_one_runs() {
         observed: &seen,
         probes: &probes,
         memory: &memory,
+        longest_pause: 300,
         now: at(100),
     };
     assert_eq!(plan(input).actions, [start_init("i", 0)]);
@@ -88,27 +89,4 @@ fn a_dead_sidecar_comes_back_beside_running_containers() {
     let plan = run(&p, &seen);
     assert!(plan.memory.ended);
     assert_eq!(plan.actions, [Action::StopSandbox { id: "s0".into() }]);
-}
-
-#[test]
-fn sidecars_stop_after_the_containers_and_in_reverse() {
-    let mut p = pod("p", &["a"]);
-    p.spec.init_containers = vec![sidecar("s"), sidecar("t")];
-    let mut containers = vec![running("s", 0, 1), running("t", 0, 2), running("a", 0, 3)];
-    assert_eq!(
-        end(&p, &observed(containers.clone()), 5).actions,
-        [stop("a-0", 5, "Stopping container a")]
-    );
-    containers[2] = exited("a", 0, 99, 0);
-    p.metadata.deletion_timestamp = Some(at(103));
-    assert_eq!(
-        end(&p, &observed(containers.clone()), 5).actions,
-        [stop("t-0", 3, "Stopping container t")]
-    );
-    containers[1] = exited("t", 0, 99, 0);
-    p.metadata.deletion_timestamp = Some(at(50));
-    assert_eq!(
-        end(&p, &observed(containers), 5).actions,
-        [stop("s-0", 2, "Stopping container s")]
-    );
 }

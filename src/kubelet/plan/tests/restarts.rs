@@ -24,12 +24,6 @@ fn restart_policy_decides_after_an_exit() {
 fn a_containers_own_policy_and_rules_come_first() {
     let mut p = pod("p", &["a"]);
     p.spec.restart_policy = RestartPolicy::Never;
-    let codes = |operator: &str| {
-        Some(ExitCodes {
-            operator: operator.into(),
-            values: vec![42],
-        })
-    };
     p.spec.containers[0].restart_policy = Some(RestartPolicy::Never);
     for (operator, code, again) in [
         ("In", 42, true),
@@ -37,16 +31,18 @@ fn a_containers_own_policy_and_rules_come_first() {
         ("NotIn", 42, false),
         ("NotIn", 1, true),
     ] {
-        let rule = RestartRule {
-            action: "Restart".into(),
-            exit_codes: codes(operator),
-        };
-        p.spec.containers[0].restart_policy_rules = vec![rule];
+        p.spec.containers[0].restart_policy_rules = vec![rule("Restart", operator, &[42])];
         assert_eq!(
             should_restart(&p, &p.spec.containers[0], code),
             again,
             "{operator} {code}"
         );
+    }
+    // The first rule about a code counts; an action nobody knows leaves it to the policy.
+    p.spec.containers[0].restart_policy_rules =
+        vec![rule("Dance", "In", &[42]), rule("Restart", "NotIn", &[1])];
+    for (code, again) in [(42, false), (1, false), (2, true)] {
+        assert_eq!(should_restart(&p, &p.spec.containers[0], code), again, "{code}");
     }
     p.spec.containers[0].restart_policy_rules.clear();
     p.spec.containers[0].restart_policy = Some(RestartPolicy::OnFailure);
@@ -77,6 +73,38 @@ fn the_first_crash_restarts_at_once_and_the_next_ones_back_off() {
         now += 1;
     }
     assert_eq!(delays, [0, 10, 20, 40, 80, 160, 300, 300]);
+}
+
+#[test]
+fn the_longest_pause_is_the_nodes() {
+    let p = pod("p", &["a"]);
+    for (longest, want) in [(1, [1, 1, 1]), (15, [10, 15, 15]), (300, [10, 20, 40])] {
+        let mut memory = Memory::default();
+        let (mut now, mut delays) = (100, Vec::new());
+        for attempt in 0..4 {
+            let seen = observed(vec![exited("a", attempt, now, 1)]);
+            let pass = |now, memory: &Memory| {
+                plan(Input {
+                    pod: &p,
+                    intent: &Intent::Run,
+                    observed: &seen,
+                    probes: &BTreeMap::new(),
+                    memory,
+                    longest_pause: longest,
+                    now: at(now),
+                })
+            };
+            let mut next = pass(now, &memory);
+            if let Some(wake) = next.wake_at {
+                delays.push((wake - at(now)).get_seconds());
+                now += delays.last().unwrap();
+                next = pass(now, &next.memory);
+            }
+            assert_eq!(next.actions.first(), Some(&start("a", attempt + 1)));
+            memory = next.memory;
+        }
+        assert_eq!(delays, want, "longest {longest}");
+    }
 }
 
 #[test]

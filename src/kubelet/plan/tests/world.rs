@@ -4,7 +4,7 @@ use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
 use crate::kubelet::plan::{Action, Input, Intent, Memory, Plan, ProbeView, plan};
 use crate::kubelet::{hash, resize};
 use crate::model::ContainerId;
-use crate::model::pod::{Pod, RestartPolicy};
+use crate::model::pod::{Pod, RESTART_ALL, RestartPolicy};
 use crate::testing::builders::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,7 @@ impl World {
             observed: &self.observed,
             probes: &self.probes,
             memory: &self.memory,
+            longest_pause: 300,
             now: at(self.now),
         })
     }
@@ -124,6 +125,8 @@ impl World {
                 assert!(alive(c), "resized a container that does not run");
                 c.limits = Some(resize::limits(&spec.container(&c.name).unwrap().0.resources));
             }
+            // It waits for others, which the same plan stops.
+            Action::StopContainer { hold: true, .. } => {}
             Action::StopContainer { id, .. } => {
                 let now = at(self.now);
                 let c = self.observed.containers.iter_mut().find(|c| c.id == *id).unwrap();
@@ -145,7 +148,7 @@ impl World {
                     .unwrap()
                     .ready = false;
             }
-            Action::RemoveContainer { id } => {
+            Action::RemoveContainer { id, .. } => {
                 let at = self.observed.containers.iter().position(|c| c.id == *id).unwrap();
                 assert!(
                     !alive(&self.observed.containers.remove(at)),
@@ -213,6 +216,8 @@ struct Seed {
     policy: RestartPolicy,
     with_init: bool,
     debugged: bool,
+    /// A failure of `a` starts all over.
+    over: bool,
 }
 
 fn seeds() -> impl Strategy<Value = Seed> {
@@ -235,14 +240,18 @@ fn seeds() -> impl Strategy<Value = Seed> {
         policy,
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     );
-    parts.prop_map(|(sandboxes, containers, policy, with_init, debugged)| Seed {
-        sandboxes,
-        containers,
-        policy,
-        with_init,
-        debugged,
-    })
+    parts.prop_map(
+        |(sandboxes, containers, policy, with_init, debugged, over)| Seed {
+            sandboxes,
+            containers,
+            policy,
+            with_init,
+            debugged,
+            over,
+        },
+    )
 }
 
 fn world(seed: &Seed) -> World {
@@ -250,6 +259,10 @@ fn world(seed: &Seed) -> World {
     p.spec.restart_policy = seed.policy;
     if seed.with_init {
         p.spec.init_containers = vec![container("i"), sidecar("s"), container("j")];
+    }
+    if seed.over {
+        p.spec.containers[0].restart_policy = Some(seed.policy);
+        p.spec.containers[0].restart_policy_rules = vec![rule(RESTART_ALL, "In", &[1])];
     }
     if seed.debugged {
         p.spec.ephemeral_containers = vec![container(DEBUGGER)];

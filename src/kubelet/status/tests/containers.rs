@@ -68,7 +68,7 @@ fn restart_counts_never_shrink() {
     case.pod.status.container_statuses = vec![old];
     let status = case.status();
     let a = main_of(&status, "a");
-    assert_eq!((a.restart_count, code(&a.last_state)), (7, Some(137)));
+    assert_eq!((a.restart_count, code(&a.last_state)), (8, Some(137)));
     assert_eq!(
         a.last_state
             .as_ref()
@@ -87,11 +87,11 @@ fn restart_counts_never_shrink() {
     );
     case.previous = Some(status);
     let again = case.status();
-    assert_eq!(main_of(&again, "a").restart_count, 7);
+    assert_eq!(main_of(&again, "a").restart_count, 8);
     case.observed.containers = vec![running("a", 0, 90)];
-    assert_eq!(main_of(&case.status(), "a").restart_count, 7);
-    case.observed.containers = vec![running("a", 8, 90)];
     assert_eq!(main_of(&case.status(), "a").restart_count, 8);
+    case.observed.containers = vec![running("a", 9, 90)];
+    assert_eq!(main_of(&case.status(), "a").restart_count, 9);
 }
 
 #[test]

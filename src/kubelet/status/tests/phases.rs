@@ -127,6 +127,8 @@ fn a_failed_pod_is_failed_once_nothing_runs() {
     let mut case = Case::new(pod("p", &["a"]), observed(vec![running("a", 0, 10)]));
     case.pod.status.phase = "Running".into();
     let reason = PodFailure {
+        grace_seconds: None,
+        disruption: None,
         reason: "DeadlineExceeded".into(),
         message: "too long".into(),
     };
@@ -182,5 +184,5 @@ fn a_deleted_pod_ends_with_the_codes_of_its_containers() {
     unborn.wait("a", "ImagePullBackOff");
     let status = unborn.status();
     assert_eq!(status.phase.as_deref(), Some("Failed"));
-    assert_eq!(waiting_reason(main_of(&status, "a")), Some("ContainerCreating"));
+    assert_eq!(code(&main_of(&status, "a").state), Some(137));
 }

@@ -20,7 +20,11 @@ fn state() -> State {
 fn under_way(state: &mut State, key: Key, deadline: Option<i64>) {
     let job = Job {
         cancel: CancellationToken::new(),
-        deadline: deadline.map(at),
+        stop: deadline.map(|deadline| Stopping {
+            deadline: at(deadline),
+            turn: true,
+            steering: Steering::new(0, true).0,
+        }),
     };
     state.jobs.insert(key, job);
 }
@@ -41,6 +45,7 @@ fn observed(name: &str, id: &str, run: RunState) -> Observed {
         image: "".into(),
         image_ref: "".into(),
         limits: None,
+        user: None,
         hash: "".into(),
     };
     Observed {
@@ -64,6 +69,7 @@ fn stop(id: &str, grace_seconds: i64) -> Action {
         name: "a".into(),
         grace_seconds,
         message: "".into(),
+        hold: false,
     }
 }
 
@@ -83,7 +89,10 @@ fn a_container_that_is_being_started_is_left_alone() {
     let mut state = state();
     let half = observed("a", "c1", RunState::Created);
     let steps = [
-        Action::RemoveContainer { id: "c1".into() },
+        Action::RemoveContainer {
+            id: "c1".into(),
+            keep_log: false,
+        },
         start("a"),
         start("b"),
     ];
@@ -164,6 +173,44 @@ fn a_stop_is_repeated_only_to_end_sooner() {
         1,
         "kubectl delete --now"
     );
+    let waits = |turn: bool| Action::StopContainer {
+        id: "c1".into(),
+        name: "a".into(),
+        grace_seconds: 30,
+        message: "".into(),
+        hold: !turn,
+    };
+    assert!(chosen(&state, &running, &[waits(false)]).stops.is_empty());
+    assert!(
+        chosen(&state, &running, &[waits(true)]).stops.is_empty(),
+        "it has its turn"
+    );
+    let job = state.jobs.get_mut(&Key::Stop("c1".into())).unwrap();
+    job.stop.as_mut().unwrap().turn = false;
+    assert!(chosen(&state, &running, &[waits(false)]).stops.is_empty());
+    assert_eq!(
+        chosen(&state, &running, &[waits(true)]).stops.len(),
+        1,
+        "it gets its turn"
+    );
+}
+
+#[test]
+fn the_first_failure_somebody_tells_of_counts_and_is_remembered() {
+    let mut state = state();
+    let failure = |reason: &str| PodFailure {
+        reason: reason.into(),
+        ..PodFailure::default()
+    };
+    state.fail(failure("Evicted"));
+    state.fail(failure("Terminated"));
+    let none = Observed::default();
+    assert_eq!(state.memory_for(&none).failed, Some(failure("Evicted")));
+    state.memory = Some(Memory {
+        ended: true,
+        ..Memory::default()
+    });
+    assert_eq!(state.memory_for(&none).failed, None, "it had ended before");
 }
 
 #[test]
