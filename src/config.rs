@@ -8,6 +8,7 @@
 
 mod check;
 mod document;
+mod eviction;
 mod fields;
 mod flags;
 mod gates;
@@ -18,11 +19,13 @@ mod settings;
 mod types;
 mod values;
 
+pub use eviction::{EvictionConfig, Level, Signal, Threshold};
 pub use flags::{Cli, Command, Flags};
 pub use kubelet_flags::KubeletFlags;
 pub use types::{
-    ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, KubeletConfig, LogFormat, LogRotation,
-    NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, ImageGcConfig, KubeletConfig, LogFormat,
+    LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect,
+    TelemetryConfig,
 };
 
 use settings::Settings;

@@ -1,5 +1,6 @@
 //! PURE. Whether a value is what its field holds, and flags' texts as such values.
 
+use super::eviction::{check_periods, check_reclaims, check_thresholds};
 use super::fields::{Effect, Field, Kind, is_gate};
 use super::names::{is_dns_subdomain, taint, taint_of};
 use super::values::{boolean, duration, duration_nanos, quantity};
@@ -116,6 +117,9 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Suites => each_text(value, suite),
         Kind::Gates => gates(value),
         Kind::Taints => taints(value),
+        Kind::Thresholds => check_thresholds(signals(value)?),
+        Kind::Periods => check_periods(signals(value)?),
+        Kind::Reclaims => check_reclaims(signals(value)?),
         _ => {
             let text = of_text(value)?;
             text_kind(kind, text)
@@ -142,6 +146,12 @@ fn text_kind(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Domain => domain(text).map(drop),
         _ => Ok(()),
     }
+}
+
+fn signals(value: &Value) -> Result<&Map<String, Value>, String> {
+    value
+        .as_object()
+        .ok_or_else(|| not(value, "a map of eviction signals"))
 }
 
 fn each_text(value: &Value, good: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
@@ -277,6 +287,19 @@ pub(super) fn of_flag(field: &Field, typed: &[String]) -> Result<Value, String> 
             }
             gates.into()
         }
+        Kind::Thresholds => by_signal(pieces(), '<')?,
+        Kind::Periods | Kind::Reclaims => by_signal(pieces(), '=')?,
         _ => last.into(),
     })
+}
+
+/// `memory.available<100Mi` and the like, as a map.
+fn by_signal<'a>(pieces: impl Iterator<Item = &'a str>, between: char) -> Result<Value, String> {
+    let pair = |piece: &'a str| {
+        let (signal, value) = piece
+            .split_once(between)
+            .ok_or_else(|| format!("{piece:?} is not SIGNAL{between}VALUE"))?;
+        Ok((signal.trim().to_owned(), Value::from(value.trim())))
+    };
+    Ok(pieces.map(pair).collect::<Result<Map<_, _>, String>>()?.into())
 }

@@ -1,5 +1,6 @@
 //! PURE. Every field of `KubeletConfiguration` v1beta1 in 1.36: its path, what it holds, its flag, and what we do with it.
 
+use super::eviction::DEFAULT_HARD;
 use super::gates::GATES;
 
 /// What a field holds.
@@ -43,6 +44,12 @@ pub(super) enum Kind {
     Gates,
     /// Taints.
     Taints,
+    /// Eviction thresholds by signal.
+    Thresholds,
+    /// Grace periods by signal.
+    Periods,
+    /// Amounts to reclaim by signal.
+    Reclaims,
     /// An object or a list nobody reads.
     Any,
 }
@@ -92,6 +99,9 @@ impl Kind {
             Self::Ip | Self::Ips => "IP",
             Self::Suites => "SUITES",
             Self::Taints => "KEY=VALUE:EFFECT",
+            Self::Thresholds => "SIGNAL<AMOUNT",
+            Self::Periods => "SIGNAL=DURATION",
+            Self::Reclaims => "SIGNAL=AMOUNT",
             Self::Text | Self::OneOf(_) | Self::Texts | Self::Gates | Self::Any => "TEXT",
         }
     }
@@ -172,8 +182,8 @@ const PORT_OR_NONE: Kind = Kind::Int(0, 65535);
 const TLS_VERSIONS: Kind = Kind::OneOf(&["VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]);
 
 use Kind::{
-    Any, Bool, Cgroup, Domain, Duration, Gates, Ip, Ips, Number, OneOf, Path, PathOrNone, Quantity, Socket,
-    Suites, Taints, Text, Texts,
+    Any, Bool, Cgroup, Domain, Duration, Gates, Ip, Ips, Number, OneOf, Path, PathOrNone, Periods, Quantity,
+    Reclaims, Socket, Suites, Taints, Text, Texts, Thresholds,
 };
 
 /// All fields; those that act first.
@@ -220,6 +230,21 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("nodeStatusReportFrequency", Duration, r#""5m0s""#, "", ""),
     Field::acts("nodeLeaseDurationSeconds", Kind::Int(1, i32::MAX as i64), "40", "", ""),
     Field::acts("logging.verbosity", COUNT, "0", "v", "klog's verbosity: from 4 on as --log-level debug, from 6 on as trace"),
+    // What the node does when it is short of something.
+    Field::acts("evictionHard", Thresholds, DEFAULT_HARD, "eviction-hard", "When Pods are evicted at once, as memory.available<100Mi,nodefs.available<10%").zero(),
+    Field::acts("mergeDefaultEvictionSettings", Bool, "false", "", ""),
+    Field::acts("evictionSoft", Thresholds, "{}", "eviction-soft", "When Pods are evicted after a grace period, as memory.available<1.5Gi"),
+    Field::acts("evictionSoftGracePeriod", Periods, "{}", "eviction-soft-grace-period", "The grace periods of --eviction-soft, as memory.available=1m30s"),
+    Field::acts("evictionMinimumReclaim", Reclaims, "{}", "eviction-minimum-reclaim", "How much more must be free before a shortage is over, as imagefs.available=2Gi"),
+    Field::acts("evictionPressureTransitionPeriod", Duration, r#""5m0s""#, "eviction-pressure-transition-period", "How long a pressure condition stays after the shortage"),
+    Field::acts("evictionMaxPodGracePeriod", I32, "0", "eviction-max-pod-grace-period", "Longest grace of a Pod evicted by --eviction-soft, seconds"),
+    Field::acts("localStorageCapacityIsolation", Bool, "true", "local-storage-capacity-isolation", "Evict Pods that write more than their limits of local storage"),
+    Field::acts("volumeStatsAggPeriod", Duration, r#""1m0s""#, "volume-stats-agg-period", "How often the disk use of volumes is looked at"),
+    Field::acts("imageMinimumGCAge", Duration, r#""2m0s""#, "minimum-image-ttl-duration", "An unused image is kept this long at least"),
+    Field::acts("imageMaximumGCAge", Duration, r#""0s""#, "", ""),
+    Field::acts("imageGCHighThresholdPercent", PERCENT, "85", "image-gc-high-threshold", "Disk use in percent from which on unused images are removed; 100 for never").zero(),
+    Field::acts("imageGCLowThresholdPercent", PERCENT, "80", "image-gc-low-threshold", "Disk use in percent they are removed down to").zero(),
+    Field::acts("nodeStatusMaxImages", Kind::Int(-1, i32::MAX as i64), "50", "node-status-max-images", "Most images the Node's status names; -1 for all").zero(),
     // What we always do.
     Field::must("readOnlyPort", PORT_OR_NONE, "0", "read-only-port", "there is no port without authentication; use 0"),
     Field::must("enableServer", Bool, "true", "enable-server", "the node's API is always served"),
@@ -235,7 +260,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::stays("enableContentionProfiling", Bool, "false", "contention-profiling"),
     Field::stays("enableSystemLogQuery", Bool, "false", ""),
     Field::stays("kernelMemcgNotification", Bool, "false", "kernel-memcg-notification"),
-    Field::stays("mergeDefaultEvictionSettings", Bool, "false", ""),
     Field::stays("configMapAndSecretChangeDetectionStrategy", OneOf(&["Get", "Cache", "Watch"]), r#""Watch""#, ""),
     Field::stays("cpuManagerPolicy", OneOf(&["none", "static"]), r#""none""#, "cpu-manager-policy"),
     Field::stays("memoryManagerPolicy", OneOf(&["None", "Static"]), r#""None""#, "memory-manager-policy"),
@@ -257,11 +281,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("eventRecordQPS", COUNT, "event-qps"),
     Field::nothing("eventBurst", COUNT, "event-burst"),
     Field::nothing("oomScoreAdj", Kind::Int(-1000, 1000), "oom-score-adj"),
-    Field::nothing("imageMinimumGCAge", Duration, "minimum-image-ttl-duration"),
-    Field::nothing("imageMaximumGCAge", Duration, ""),
-    Field::nothing("imageGCHighThresholdPercent", PERCENT, "image-gc-high-threshold"),
-    Field::nothing("imageGCLowThresholdPercent", PERCENT, "image-gc-low-threshold"),
-    Field::nothing("volumeStatsAggPeriod", Duration, "volume-stats-agg-period"),
     Field::nothing("kubeletCgroups", Text, "kubelet-cgroups"),
     Field::nothing("systemCgroups", Text, "system-cgroups"),
     Field::nothing("singleProcessOOMKill", Bool, ""),
@@ -274,19 +293,12 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("podCIDR", Text, "pod-cidr"),
     Field::nothing("podPidsLimit", I64, "pod-max-pids"),
     Field::nothing("cpuCFSQuotaPeriod", Duration, "cpu-cfs-quota-period"),
-    Field::nothing("nodeStatusMaxImages", Kind::Int(-1, i32::MAX as i64), "node-status-max-images"),
     Field::nothing("maxOpenFiles", Kind::Int(0, i64::MAX), "max-open-files"),
     Field::nothing("contentType", Text, "kube-api-content-type"),
     Field::nothing("kubeAPIQPS", COUNT, "kube-api-qps"),
     Field::nothing("kubeAPIBurst", COUNT, "kube-api-burst"),
     Field::nothing("serializeImagePulls", Bool, "serialize-image-pulls"),
     Field::nothing("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), ""),
-    Field::nothing("evictionHard", Any, "eviction-hard"),
-    Field::nothing("evictionSoft", Any, "eviction-soft"),
-    Field::nothing("evictionSoftGracePeriod", Any, "eviction-soft-grace-period"),
-    Field::nothing("evictionPressureTransitionPeriod", Duration, "eviction-pressure-transition-period"),
-    Field::nothing("evictionMaxPodGracePeriod", I32, "eviction-max-pod-grace-period"),
-    Field::nothing("evictionMinimumReclaim", Any, "eviction-minimum-reclaim"),
     Field::nothing("podsPerCore", COUNT, "pods-per-core"),
     Field::nothing("iptablesMasqueradeBit", Kind::Int(0, 31), ""),
     Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
@@ -320,7 +332,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("memoryThrottlingFactor", Number, ""),
     Field::nothing("tracing.endpoint", Text, ""),
     Field::nothing("tracing.samplingRatePerMillion", COUNT, ""),
-    Field::nothing("localStorageCapacityIsolation", Bool, "local-storage-capacity-isolation"),
     Field::nothing("imageServiceEndpoint", Text, "image-service-endpoint"),
     Field::nothing("userNamespaces.idsPerPod", I64, ""),
 ];

@@ -1,12 +1,13 @@
 //! PURE. One parse function per section of the configuration.
 
 use super::check;
+use super::eviction;
 use super::names::{is_dns_subdomain, label, taint_of};
 use super::settings::Settings;
 use super::values::quantity;
 use super::{
-    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, KubeletConfig, LogRotation,
-    NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, ImageGcConfig, KubeletConfig,
+    LogRotation, NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
 };
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -96,6 +97,10 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             max_files: settings.number("containerLogMaxFiles"),
             interval: settings.duration("containerLogMonitorInterval"),
         },
+        eviction: eviction::config(settings)?,
+        image_gc: image_gc(settings)?,
+        volume_stats: settings.duration("volumeStatsAggPeriod"),
+        max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
     })
 }
 
@@ -111,6 +116,29 @@ fn restart_pause(settings: &Settings) -> Result<Duration, Error> {
     }
     let problem = format!("{:?} is not between 1s and 300s", settings.text(field));
     Err(Error::new(field, problem))
+}
+
+fn image_gc(settings: &Settings) -> Result<ImageGcConfig, Error> {
+    let (high, low) = ("imageGCHighThresholdPercent", "imageGCLowThresholdPercent");
+    let config = ImageGcConfig {
+        min_age: settings.duration("imageMinimumGCAge"),
+        max_age: settings.duration("imageMaximumGCAge"),
+        high: settings.number(high),
+        low: settings.number(low),
+    };
+    if config.low >= config.high {
+        return Err(Error::new(
+            low,
+            format!("{} must be less than {high} {}", config.low, config.high),
+        ));
+    }
+    if !config.max_age.is_zero() && config.max_age <= config.min_age {
+        return Err(Error::new(
+            "imageMaximumGCAge",
+            "it must be greater than imageMinimumGCAge",
+        ));
+    }
+    Ok(config)
 }
 
 fn taints(all: &[Value]) -> Vec<Taint> {

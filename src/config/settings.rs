@@ -2,6 +2,7 @@
 
 use super::check::{check, is_zero, json_of, of_flag};
 use super::document::{self, Document};
+use super::eviction::DEFAULT_HARD;
 use super::fields::{Effect, FIELDS, Field, Kind};
 use super::values::duration;
 use super::{Error, Flags, Source};
@@ -61,6 +62,7 @@ impl Settings {
                 document::set(&mut values, field.path, value.clone());
             }
         }
+        merge_eviction_defaults(&mut values);
         Ok(Self {
             values,
             given,
@@ -172,6 +174,19 @@ fn default(field: &Field) -> Option<Value> {
         Effect::Acts(value) | Effect::Stays(value) | Effect::Must(value, _) => Some(json_of(value)),
         Effect::Nothing => None,
     }
+}
+
+/// `mergeDefaultEvictionSettings`: what `evictionHard` does not name has its default.
+fn merge_eviction_defaults(values: &mut Document) {
+    if document::at(values, "mergeDefaultEvictionSettings") != Some(&Value::Bool(true)) {
+        return;
+    }
+    let Value::Object(mut merged) = json_of(DEFAULT_HARD) else {
+        return;
+    };
+    let given = document::at(values, "evictionHard").and_then(Value::as_object);
+    merged.extend(given.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
+    document::set(values, "evictionHard", merged.into());
 }
 
 /// A value that asks for something we do not do.

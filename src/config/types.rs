@@ -1,5 +1,6 @@
 //! PURE. The sections of the configuration.
 
+use super::eviction::EvictionConfig;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -55,6 +56,38 @@ pub struct KubeletConfig {
     pub longest_restart_pause: Duration,
     /// When containers' logs are rotated.
     pub log_rotation: LogRotation,
+    /// When Pods are evicted.
+    pub eviction: EvictionConfig,
+    /// When images are removed.
+    pub image_gc: ImageGcConfig,
+    /// `volumeStatsAggPeriod`: how old what is known of volumes' disk use may be.
+    pub volume_stats: Duration,
+    /// `nodeStatusMaxImages`; `None` for all.
+    pub max_images: Option<usize>,
+}
+
+/// When images are removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageGcConfig {
+    /// `imageMinimumGCAge`: an unused image is kept this long at least.
+    pub min_age: Duration,
+    /// `imageMaximumGCAge`: an image that was not used for longer is removed; zero for never.
+    pub max_age: Duration,
+    /// `imageGCHighThresholdPercent`: disk use from which on images are removed; 100 for never.
+    pub high: u8,
+    /// `imageGCLowThresholdPercent`: disk use they are removed down to.
+    pub low: u8,
+}
+
+impl Default for ImageGcConfig {
+    fn default() -> Self {
+        Self {
+            min_age: Duration::from_secs(120),
+            max_age: Duration::ZERO,
+            high: 85,
+            low: 80,
+        }
+    }
 }
 
 /// When containers' logs are rotated; defaults are upstream's.

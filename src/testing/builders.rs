@@ -37,6 +37,10 @@ pub fn kubelet_config() -> KubeletConfig {
         lease_seconds: 40,
         longest_restart_pause: Duration::from_secs(300),
         log_rotation: Default::default(),
+        eviction: Default::default(),
+        image_gc: Default::default(),
+        volume_stats: Duration::from_secs(60),
+        max_images: Some(50),
     }
 }
 

@@ -84,7 +84,11 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
             json!(*default == json!(false)),
             (*default == json!(false)).to_string(),
         ),
+        Kind::Int(_, 100) => (json!(83), "83".into()),
         Kind::Int(..) => (json!(12345), "12345".into()),
+        Kind::Thresholds => (json!({"memory.available": "7%"}), "memory.available<7%".into()),
+        Kind::Periods => (json!({"memory.available": "7s"}), "memory.available=7s".into()),
+        Kind::Reclaims => (json!({"memory.available": "7Mi"}), "memory.available=7Mi".into()),
         Kind::Duration => plain("7s"),
         Kind::Ip => plain("10.1.2.3"),
         Kind::Ips => (json!(["10.1.2.3", "fd00::1"]), "10.1.2.3,fd00::1".into()),
@@ -114,12 +118,36 @@ fn every_field_that_acts_changes_something_and_its_flag_does_the_same() {
         document::set(&mut document, field.path, value.clone());
         let (mut flags, path) = (vec![format!("--{}={typed}", field.flag)], field.path);
         // One is nothing without the other.
-        for (one, other, flag) in [
-            ("tlsCertFile", "tlsPrivateKeyFile", "--tls-private-key-file=/o"),
-            ("tlsPrivateKeyFile", "tlsCertFile", "--tls-cert-file=/o"),
+        let (key, certificate) = ("--tls-private-key-file=/o", "--tls-cert-file=/o");
+        let (soft, grace) = (
+            "--eviction-soft=memory.available<9%",
+            "--eviction-soft-grace-period=memory.available=9s",
+        );
+        for (one, other, beside, flag) in [
+            ("tlsCertFile", "tlsPrivateKeyFile", json!("/o"), key),
+            ("tlsPrivateKeyFile", "tlsCertFile", json!("/o"), certificate),
+            (
+                "evictionSoft",
+                "evictionSoftGracePeriod",
+                json!({"memory.available": "9s"}),
+                grace,
+            ),
+            (
+                "evictionSoftGracePeriod",
+                "evictionSoft",
+                json!({"memory.available": "9%"}),
+                soft,
+            ),
+            (
+                "mergeDefaultEvictionSettings",
+                "evictionHard",
+                json!({"pid.available": "9%"}),
+                "",
+            ),
+            ("imageMaximumGCAge", "imageMinimumGCAge", json!("1s"), ""),
         ] {
             if path == one {
-                document::set(&mut document, other, json!("/o"));
+                document::set(&mut document, other, beside);
                 flags.push(flag.into());
             }
         }
@@ -426,14 +454,14 @@ fn flags_go_before_drop_ins_and_those_before_the_file() {
 #[test]
 fn what_has_no_effect_is_named_once() {
     let config = file(
-        "evictionHard: {memory.available: 5%}\nfailSwapOn: true\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodPath: /m\nmemorySwap: {}",
-        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--image-gc-high-threshold", "90", "--fail-swap-on=false", "--pod-infra-container-image="],
+        "memoryThrottlingFactor: 0.8\nfailSwapOn: true\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodPath: /m\nmemorySwap: {}",
+        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--registry-qps", "90", "--fail-swap-on=false", "--pod-infra-container-image="],
     )
     .unwrap();
     assert_eq!(
         config.warning.as_deref(),
         Some(
-            "these settings have no effect: evictionHard, --pod-manifest-path, --image-gc-high-threshold, --runtime-cgroups"
+            "these settings have no effect: memoryThrottlingFactor, --pod-manifest-path, --registry-qps, --runtime-cgroups"
         )
     );
 }

@@ -10,6 +10,10 @@ use super::{KUBECONFIG, Node, upstream};
 use crate::proc::Proc;
 use crate::{dirs, net};
 
+/// As in the configuration of upstream's kubelet.
+const EVICTION_HARD: &str =
+    "memory.available<50Mi,nodefs.available<1%,imagefs.available<1%,nodefs.inodesFree<1%";
+
 /// Who makes a machine a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AgentKind {
@@ -66,6 +70,8 @@ fn rustlet(node: &Node, path: &Path, more: &[&str]) -> Result<Proc> {
         "--cluster-domain",
         "cluster.local",
     ]);
+    // The machine's disk is not this node's business.
+    command.args(["--eviction-hard", EVICTION_HARD, "--image-gc-high-threshold=100"]);
     command.arg("--cni-bin-dir").arg(node.cni_bin());
     command.args(&node.settings.agent_args).args(more);
     node.machine.spawn(&mut command, &node.agent_log())
