@@ -9,6 +9,7 @@ pub mod context;
 pub mod dirs;
 pub mod dns;
 pub mod env;
+pub mod eviction;
 pub mod execute;
 pub mod gc;
 pub mod hash;
@@ -43,9 +44,11 @@ use crate::model::pod::Pod;
 use crate::task::DrainSignal;
 use dirs::Dirs;
 use env::ServiceEnv;
+use eviction::Pressures;
+use images::gc::ImageGc;
 use jiff::Timestamp;
 use metrics::KubeletMetrics;
-use node::NodeAgent;
+use node::{NodeAgent, Views};
 use pulse::Pulse;
 use rustls::server::ResolvesServerCert;
 use source::Source;
@@ -113,17 +116,31 @@ impl Kubelet {
     pub async fn run(self, drain: DrainSignal) {
         let Self { deps, changes, ips } = self;
         let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
-        let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events);
-        let allocatable = agent.allocatable();
         let source = Arc::new(Source::default());
+        let image_gc = Arc::new(ImageGc::new(
+            (deps.runtime.clone(), deps.images.clone()),
+            deps.events.clone(),
+            source.clone(),
+            deps.config.clone(),
+            deps.metrics.clone(),
+        ));
+        let pressures = watch::Sender::new(Pressures::new());
+        let views = Views {
+            pressures: pressures.subscribe(),
+            images: image_gc.listed(),
+        };
+        let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events).showing(views);
+        let allocatable = agent.allocatable();
         let pulse = Arc::new(Pulse::default());
         let shared = shared(&deps, &source, &pulse, drain.clone());
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
         let (dirs, log_rotation) = (shared.dirs.clone(), deps.config.log_rotation);
         let rotation = logs::rotation::run(deps.runtime.clone(), dirs, log_rotation, drain.clone());
+        let collecting = drain.clone();
         tokio::join!(
             agent.run(drain.clone()),
             rotation,
+            collecting.unless_draining(image_gc.run()),
             server::run(shared, serving, reviews, drain.clone()),
             pods::run(deps, (ips, allocatable), (source, pulse), changes, drain)
         );
@@ -143,7 +160,7 @@ fn shared(
     };
     let cri = (deps.runtime.clone(), deps.images.clone());
     let who = (deps.config.node.clone(), deps.config.cgroup_root.clone());
-    let stats = Collector::new(cri, source.clone(), who, dirs.clone());
+    let stats = Collector::new(cri, source.clone(), who, (dirs.clone(), deps.config.volume_stats));
     server::Shared {
         node: deps.config.node.clone(),
         config: deps.server.clone(),

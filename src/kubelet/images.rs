@@ -6,6 +6,8 @@
 //! - a failed pull of a Pod's image backs off 10 s, 20 s, … 300 s, for that Pod and image only;
 //! - a caller that gives up (its Pod is deleted) stops the download when nobody else waits for it.
 
+pub mod gc;
+pub mod records;
 pub mod reference;
 mod report;
 

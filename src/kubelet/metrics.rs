@@ -98,6 +98,9 @@ struct Inner {
     relist_interval: Histogram,
     relist_seen: Gauge<f64, AtomicU64>,
     cgroups_took: Durations,
+    evictions: Counters,
+    eviction_stats_age: Durations,
+    images_removed: Counters,
     probes: Counters,
     probes_took: Durations,
     /// Protects how far the start of each Pod is.
@@ -138,6 +141,9 @@ impl Default for KubeletMetrics {
             relist_interval: histogram(Buckets::Default),
             relist_seen: Gauge::default(),
             cgroups_took: durations(Buckets::Default),
+            evictions: Family::default(),
+            eviction_stats_age: durations(Buckets::Default),
+            images_removed: Family::default(),
             probes: Family::default(),
             probes_took: durations(Buckets::Default),
             starts: Mutex::default(),
@@ -154,9 +160,12 @@ impl Inner {
     #[rustfmt::skip]
     fn register(&self, all: &mut Registry) {
         all.register("kubelet_cgroup_manager_duration_seconds", "[ALPHA] Duration in seconds for cgroup manager operations. Broken down by method.", self.cgroups_took.clone());
+        all.register("kubelet_eviction_stats_age_seconds", "[ALPHA] Time between when stats are collected, and when pod is evicted based on those stats by eviction signal", self.eviction_stats_age.clone());
+        all.register("kubelet_evictions", "[ALPHA] Cumulative number of pod evictions by eviction signal", self.evictions.clone());
         all.register("kubelet_http_inflight_requests", "[ALPHA] Number of the inflight http requests", self.inflight.clone());
         all.register("kubelet_http_requests_duration_seconds", "[ALPHA] Duration in seconds to serve http requests", self.requests_took.clone());
         all.register("kubelet_http_requests", "[ALPHA] Number of the http requests received since the server started", self.requests.clone());
+        all.register("kubelet_image_garbage_collected", "[ALPHA] Total number of images garbage collected by the kubelet, whether through disk usage or image age.", self.images_removed.clone());
         all.register("kubelet_pleg_last_seen_seconds", "[ALPHA] Timestamp in seconds when PLEG was last seen active.", self.relist_seen.clone());
         all.register("kubelet_pleg_relist_duration_seconds", "[ALPHA] Duration in seconds for relisting pods in PLEG.", self.relist_took.clone());
         all.register("kubelet_pleg_relist_interval_seconds", "[ALPHA] Interval in seconds between relisting in PLEG.", self.relist_interval.clone());
@@ -389,6 +398,27 @@ impl KubeletMetrics {
             .cgroups_took
             .get_or_create(&labels)
             .observe(took.as_secs_f64());
+    }
+
+    /// A Pod was evicted because of this signal.
+    pub fn evicted(&self, signal: &'static str) {
+        self.0
+            .evictions
+            .get_or_create(&one("eviction_signal", signal))
+            .inc();
+    }
+
+    /// How old the numbers were that a Pod was evicted by.
+    pub fn eviction_stats_age(&self, signal: &'static str, age: Duration) {
+        self.0
+            .eviction_stats_age
+            .get_or_create(&one("eviction_signal", signal))
+            .observe(age.as_secs_f64());
+    }
+
+    /// An unused image was removed, for `space` or `age`.
+    pub fn image_removed(&self, reason: &'static str) {
+        self.0.images_removed.get_or_create(&one("reason", reason)).inc();
     }
 
     /// A relist came through; `interval` since the one before it.

@@ -4,18 +4,21 @@
 //! (looked at every 10 s and whenever the runtime's readiness changes; written when something changed, or every
 //! 5 minutes). `status` and `register` decide, purely.
 
+pub mod extras;
 mod keeper;
 pub mod register;
 pub mod status;
 
 use crate::api::{EventType, Events, Nodes};
 use crate::config::KubeletConfig;
-use crate::cri::Runtime;
+use crate::cri::{Runtime, v1};
+use crate::kubelet::eviction::Pressures;
 use crate::kubelet::refs;
 use crate::model::machine::Disk;
 use crate::model::pod::Quantity;
 use crate::sys::machine;
 use crate::task::{DrainSignal, SayOnce};
+use extras::{Extras, RuntimeAbilities};
 use jiff::Timestamp;
 use status::Facts;
 use std::collections::BTreeMap;
@@ -41,6 +44,25 @@ pub enum Error {
     Address(#[source] std::io::Error),
 }
 
+/// What others find out that our Node tells.
+#[derive(Clone, Debug)]
+pub struct Views {
+    /// Pressure conditions that hold.
+    pub pressures: watch::Receiver<Pressures>,
+    /// Images of the node.
+    pub images: watch::Receiver<Arc<[v1::Image]>>,
+}
+
+impl Default for Views {
+    /// Nobody finds out anything.
+    fn default() -> Self {
+        Self {
+            pressures: watch::Sender::default().subscribe(),
+            images: watch::channel(Arc::new([]) as Arc<[_]>).1,
+        }
+    }
+}
+
 /// Keeps our Node and its Lease.
 pub struct NodeAgent {
     nodes: Arc<dyn Nodes>,
@@ -48,6 +70,7 @@ pub struct NodeAgent {
     runtime: Arc<dyn Runtime>,
     config: Arc<KubeletConfig>,
     facts: Facts,
+    views: Views,
 }
 
 impl fmt::Debug for NodeAgent {
@@ -84,6 +107,7 @@ impl NodeAgent {
             max_pods: config.max_pods,
             port: config.port,
             runtime: "unknown://Unknown".into(),
+            extras: Extras::default(),
         };
         Self {
             nodes,
@@ -91,7 +115,14 @@ impl NodeAgent {
             runtime,
             config,
             facts,
+            views: Views::default(),
         }
+    }
+
+    /// Tells of what others find out as well.
+    #[must_use]
+    pub fn showing(self, views: Views) -> Self {
+        Self { views, ..self }
     }
 
     /// What pods may use of the node.
@@ -170,6 +201,8 @@ struct Health {
     problem: Option<Box<str>>,
     /// `containerd://2.4.2`, once known.
     runtime: Option<Box<str>>,
+    /// What the runtime can do, while it answers.
+    abilities: Option<RuntimeAbilities>,
 }
 
 /// Asks the runtime how it is, forever; quickly while the node waits for it.
@@ -199,6 +232,7 @@ async fn ask_loop(runtime: Arc<dyn Runtime>, tell: watch::Sender<Option<Health>>
         let health = Some(Health {
             problem: problem.map(Into::into),
             runtime: version.clone(),
+            abilities: status.as_ref().ok().map(RuntimeAbilities::new),
         });
         tell.send_if_modified(|before| {
             let changed = *before != health;

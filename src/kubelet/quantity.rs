@@ -2,7 +2,7 @@
 //!
 //! An amount is held in units of 10⁻⁹; what is finer is rounded away from zero, as the API does.
 
-use crate::model::pod::Quantity;
+use crate::model::pod::{Container, Pod, Quantity};
 use std::collections::BTreeMap;
 
 #[cfg(test)]
@@ -65,6 +65,45 @@ pub fn parse(quantity: &Quantity) -> Result<Amount, Error> {
 /// quantities, so one that does not parse counts as nothing too.
 pub fn of(list: &BTreeMap<Box<str>, Quantity>, resource: &str) -> Amount {
     list.get(resource).and_then(|q| parse(q).ok()).unwrap_or_default()
+}
+
+/// What a Pod requests of a resource: its containers' sum, or what an init container asks for if that is more.
+pub fn requested(pod: &Pod, resource: &str) -> Amount {
+    let request = |c: &Container| of(&c.resources.requests, resource);
+    let mut sidecars = Amount::ZERO;
+    let mut largest = Amount::ZERO;
+    for container in &pod.spec.init_containers {
+        let mut now = sidecars.plus(request(container));
+        if container.is_sidecar() {
+            sidecars = now;
+        }
+        now = now.max(sidecars);
+        largest = largest.max(now);
+    }
+    let containers = pod.spec.containers.iter().map(request);
+    containers.fold(sidecars, Amount::plus).max(largest)
+}
+
+/// A number of bytes as Go's `BinarySI` writes it: `100Mi`, `1023`.
+pub fn binary(value: i64) -> String {
+    if value.unsigned_abs() < 1024 {
+        return decimal(value);
+    }
+    scaled(value, 1024, &["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])
+}
+
+/// A number as Go's `DecimalSI` writes it: `12k`, `12345`.
+pub fn decimal(value: i64) -> String {
+    scaled(value, 1000, &["", "k", "M", "G", "T", "P", "E"])
+}
+
+fn scaled(mut value: i64, step: i64, suffixes: &[&str]) -> String {
+    let mut at = 0;
+    while value != 0 && value % step == 0 && at + 1 < suffixes.len() {
+        value /= step;
+        at += 1;
+    }
+    format!("{value}{}", suffixes[at])
 }
 
 fn amount(text: &str) -> Result<Amount, &'static str> {

@@ -9,6 +9,7 @@
 pub mod cadvisor;
 mod collect;
 mod disk;
+pub mod node;
 pub mod resource;
 pub mod snapshot;
 pub mod summary;
@@ -46,6 +47,8 @@ pub struct Collector {
     /// The last snapshot. Held for a pass: whoever waits for it finds the pass's outcome.
     last: Mutex<Last>,
     disks: Mutex<disk::Kept>,
+    /// How old what is known of a Pod's volumes may be.
+    volumes_for: Duration,
 }
 
 #[derive(Default)]
@@ -67,12 +70,13 @@ impl fmt::Debug for Collector {
 }
 
 impl Collector {
-    /// A collector that has not looked yet, of the node of this name; Pods' cgroups are below `cgroup_root`.
+    /// A collector that has not looked yet, of the node of this name; Pods' cgroups are below `cgroup_root`, and their
+    /// volumes are looked at once in `volumes_for`.
     pub fn new(
         (runtime, images): (Arc<dyn Runtime>, Arc<dyn Images>),
         source: Arc<Source>,
         (node, cgroup_root): (Arc<str>, Box<str>),
-        dirs: Dirs,
+        (dirs, volumes_for): (Dirs, Duration),
     ) -> Self {
         Self {
             runtime,
@@ -86,6 +90,7 @@ impl Collector {
             cgroups: Cgroups::detect().ok().map(Arc::new),
             last: Mutex::default(),
             disks: Mutex::default(),
+            volumes_for,
         }
     }
 
@@ -155,6 +160,11 @@ impl Collector {
     pub async fn disks(&self, snapshot: &Arc<Snapshot>) -> Disks {
         let mut kept = self.disks.lock().await;
         disk::look(self, snapshot, &mut kept).await
+    }
+
+    /// What the node has left, looked at now.
+    pub async fn node_use(&self) -> node::NodeUse {
+        node::look(self).await
     }
 
     async fn pass(&self, last: &mut Last) -> cri::Result<Arc<Snapshot>> {

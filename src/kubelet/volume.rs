@@ -168,7 +168,16 @@ impl Volumes {
     /// Pod without a directory is a success.
     pub async fn teardown(&self, uid: &PodUid) -> io::Result<()> {
         self.tokens.forget(uid);
-        let dir = self.dirs.pod(uid);
+        self.remove(self.dirs.pod(uid)).await
+    }
+
+    /// As [`Volumes::teardown`], of the volumes only.
+    pub async fn release(&self, uid: &PodUid) -> io::Result<()> {
+        self.tokens.forget(uid);
+        self.remove(self.dirs.pod(uid).join("volumes")).await
+    }
+
+    async fn remove(&self, dir: PathBuf) -> io::Result<()> {
         blocking(move || {
             // The mount table holds resolved paths.
             let dir = match dir.canonicalize() {

@@ -95,6 +95,8 @@ pub struct PodSpec {
     pub runtime_class_name: Option<Box<str>>,
     /// Scheduling priority.
     pub priority: Option<i32>,
+    /// Taints it may run beside.
+    pub tolerations: Vec<Toleration>,
     /// Extra condition types that must be true for Ready.
     pub readiness_gates: Vec<ReadinessGate>,
 }
@@ -127,6 +129,7 @@ impl Default for PodSpec {
             security_context: PodSecurityContext::default(),
             runtime_class_name: None,
             priority: None,
+            tolerations: Vec::new(),
             readiness_gates: Vec::new(),
         }
     }
@@ -214,7 +217,46 @@ impl PodSpec {
     }
 }
 
+/// `spec.tolerations[]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Toleration {
+    /// Key of the taint; empty for all, with `Exists`.
+    pub key: Box<str>,
+    /// `Exists`, or `Equal`, which an empty one stands for; others are not known to this build and tolerate nothing.
+    pub operator: Box<str>,
+    /// The taint's value, for `Equal`.
+    pub value: Box<str>,
+    /// The taint's effect; empty for all.
+    pub effect: Box<str>,
+}
+
+impl Toleration {
+    /// Whether it lets a Pod run beside this taint.
+    pub fn tolerates(&self, key: &str, value: &str, effect: &str) -> bool {
+        let is = |ours: &str, theirs: &str| ours.is_empty() || ours == theirs;
+        is(&self.effect, effect)
+            && is(&self.key, key)
+            && match &*self.operator {
+                "" | "Equal" => *self.value == *value,
+                "Exists" => true,
+                _ => false,
+            }
+    }
+}
+
+/// From this priority on a Pod is critical: `system-cluster-critical`, `system-node-critical`.
+const CRITICAL: i32 = 2_000_000_000;
+
 impl Pod {
+    /// The node cannot do without it: a Pod of a file on the node, or one of the system's priorities.
+    pub fn is_critical(&self) -> bool {
+        let annotation = |name: &str| self.metadata.annotations.get(name);
+        let is_static = annotation("kubernetes.io/config.source").is_some_and(|source| &**source != "api");
+        let is_mirror = annotation("kubernetes.io/config.mirror").is_some();
+        is_static || is_mirror || self.spec.priority.is_some_and(|priority| priority >= CRITICAL)
+    }
+
     /// A container of any kind by name; the flag is true for an init container.
     pub fn container(&self, name: &str) -> Option<(&Container, bool)> {
         let all = self.spec.every_container().enumerate();

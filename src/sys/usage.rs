@@ -40,15 +40,9 @@ pub fn machine(paths: &[&Path]) -> MachineUse {
 fn file_systems(paths: &[&Path]) -> Vec<((u32, u32), FsUse)> {
     let mut found = Vec::new();
     for path in paths {
-        let device = fs::metadata(path).map(|meta| meta.dev());
-        let (Ok(device), Ok(fs)) = (device, file_system(path)) else {
+        let (Ok(number), Ok(fs)) = (device(path), file_system(path)) else {
             continue;
         };
-        let part = |number: u64| u32::try_from(number).unwrap_or(0);
-        let number = (
-            part(nix::sys::stat::major(device)),
-            part(nix::sys::stat::minor(device)),
-        );
         if !found.iter().any(|(known, _)| *known == number) {
             found.push((number, fs));
         }
@@ -130,6 +124,16 @@ pub fn file_system(path: &Path) -> io::Result<FsUse> {
         inodes: stat.files(),
         inodes_free: stat.files_free(),
     })
+}
+
+/// Number of the device that holds `path`.
+pub fn device(path: &Path) -> io::Result<(u32, u32)> {
+    let device = fs::metadata(path)?.dev();
+    let part = |number: u64| u32::try_from(number).unwrap_or(0);
+    Ok((
+        part(nix::sys::stat::major(device)),
+        part(nix::sys::stat::minor(device)),
+    ))
 }
 
 /// Whether a directory is where another file system begins.

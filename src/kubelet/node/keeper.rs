@@ -2,7 +2,7 @@
 
 use super::register::{self, Existing};
 use super::status::{self, Condition, Facts};
-use super::{Health, NodeAgent, disk};
+use super::{Health, NodeAgent, disk, extras};
 use crate::api::EventType;
 use crate::kubelet::refs;
 use crate::task::{Backoff, SayOnce};
@@ -77,6 +77,8 @@ impl Keeper {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 changed = self.health.changed() => if changed.is_err() { return },
+                // Their sender lives as long as the agent; without it there is nothing to wait for.
+                Ok(()) = self.agent.views.pressures.changed() => {}
             }
         }
     }
@@ -86,12 +88,41 @@ impl Keeper {
         let Some(health) = self.health.borrow_and_update().clone() else {
             return;
         };
+        let agent = &mut self.agent;
         if let Some(runtime) = health.runtime {
-            self.agent.facts.runtime = runtime;
+            agent.facts.runtime = runtime;
         }
-        self.agent.facts.disk = disk(&self.agent.config.root_dir);
-        self.conditions = status::conditions(&self.conditions, health.problem.as_deref(), Timestamp::now());
+        if let Some(abilities) = health.abilities {
+            agent.facts.extras.runtime = abilities;
+        }
+        agent.facts.extras.images = extras::images(&agent.views.images.borrow(), agent.config.max_images);
+        agent.facts.disk = disk(&agent.config.root_dir);
+        let pressures = agent.views.pressures.borrow_and_update().clone();
+        let before = std::mem::take(&mut self.conditions);
+        self.conditions =
+            status::conditions(&before, health.problem.as_deref(), &pressures, Timestamp::now());
         self.announce();
+        self.announce_pressures(&before);
+    }
+
+    /// Tells of pressure that has come or gone.
+    fn announce_pressures(&self, before: &[Condition]) {
+        if !*self.registered.borrow() {
+            return;
+        }
+        let same = |c: &&Condition| before.iter().any(|b| b.kind == c.kind && b.status == c.status);
+        let node = &self.agent.config.node;
+        for reason in self
+            .conditions
+            .iter()
+            .filter(|c| !same(c))
+            .filter_map(status::pressure_event)
+        {
+            let text = format!("Node {node} status is now: {reason}");
+            self.agent
+                .events
+                .emit(&refs::node(node), EventType::Normal, reason, text);
+        }
     }
 
     /// Tells of a change of readiness; what the API server knew before this agent started is no change.
@@ -236,5 +267,5 @@ impl Keeper {
 }
 
 fn same(a: &Facts, b: &Facts) -> bool {
-    a.disk.capacity_bytes == b.disk.capacity_bytes && a.runtime == b.runtime
+    a.disk.capacity_bytes == b.disk.capacity_bytes && a.runtime == b.runtime && a.extras == b.extras
 }

@@ -52,7 +52,25 @@ pub fn allowed_label(key: &str) -> bool {
     )
 }
 
-/// The labels we keep on our Node: the well-known ones, and of `wanted` those that NodeRestriction allows.
+/// Says that the cluster's controller attaches volumes to the node, as every kubelet's Node does.
+pub const ATTACH_DETACH: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
+
+/// Labels that are put right on a Node that is there already; all others are its owner's after the first day.
+const KEPT: [&str; 11] = [
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "kubernetes.io/arch",
+    "beta.kubernetes.io/os",
+    "beta.kubernetes.io/arch",
+    "node.kubernetes.io/instance-type",
+    "beta.kubernetes.io/instance-type",
+    "topology.kubernetes.io/zone",
+    "topology.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "failure-domain.beta.kubernetes.io/region",
+];
+
+/// The labels of a new Node: the well-known ones, and over them those of `wanted` that NodeRestriction allows.
 pub fn labels(facts: &Facts, wanted: &Labels) -> Labels {
     let arch = &facts.machine.arch;
     let own = [
@@ -64,7 +82,8 @@ pub fn labels(facts: &Facts, wanted: &Labels) -> Labels {
     ]
     .map(|(key, value)| (key.into(), value.into()));
     let allowed = wanted.iter().filter(|(key, _)| allowed_label(key));
-    allowed.map(|(k, v)| (k.clone(), v.clone())).chain(own).collect()
+    let allowed = allowed.map(|(k, v)| (k.clone(), v.clone()));
+    own.into_iter().chain(allowed).collect()
 }
 
 /// The Node object for a create.
@@ -82,7 +101,7 @@ pub fn node(
     json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": facts.name, "labels": labels},
+        "metadata": {"name": facts.name, "labels": labels, "annotations": {ATTACH_DETACH: "true"}},
         "spec": spec,
         "status": status(facts, conditions, now),
     })
@@ -110,21 +129,31 @@ pub fn existing(node: &Value, facts: &Facts, labels: &Labels) -> Existing {
             ours = facts.machine.machine_id,
         ));
     }
-    let current = &node["metadata"]["labels"];
-    let missing: Map<String, Value> = labels
-        .iter()
-        .filter(|(key, value)| current[&***key] != ***value)
-        .map(|(key, value)| (key.to_string(), value.to_string().into()))
-        .collect();
-    let patch = (!missing.is_empty()).then(|| json!({"metadata": {"labels": missing}}));
     let rebooted = !foreign && differs(text("bootID"), &facts.machine.boot_id);
     Existing::Adopt {
-        patch,
+        patch: corrections(&node["metadata"], labels),
         taken_over: foreign,
         rebooted,
     }
 }
 
+/// What is not as it should be in a Node's metadata, as a merge patch.
+fn corrections(metadata: &Value, labels: &Labels) -> Option<Value> {
+    let current = &metadata["labels"];
+    let wrong: Map<String, Value> = labels
+        .iter()
+        .filter(|(key, value)| KEPT.contains(&&***key) && current[&***key] != ***value)
+        .map(|(key, value)| (key.to_string(), value.to_string().into()))
+        .collect();
+    let mut patch = Map::new();
+    if !wrong.is_empty() {
+        patch.insert("labels".into(), wrong.into());
+    }
+    if metadata["annotations"][ATTACH_DETACH] != "true" {
+        patch.insert("annotations".into(), json!({ATTACH_DETACH: "true"}));
+    }
+    (!patch.is_empty()).then(|| json!({"metadata": patch}))
+}
 /// Status of the Node's `Ready` condition, if it has one.
 pub fn ready(node: &Value) -> Option<&str> {
     let conditions = node["status"]["conditions"].as_array()?;

@@ -1,5 +1,7 @@
 //! PURE. `status` of our Node: capacity, allocatable, addresses, nodeInfo, conditions.
 
+use super::extras::{self, Extras};
+use crate::kubelet::eviction::{Pressure, Pressures};
 use crate::model::machine::{Disk, Machine};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -31,6 +33,8 @@ pub struct Facts {
     pub port: u16,
     /// `containerd://2.4.2`.
     pub runtime: Box<str>,
+    /// What is told beside resources.
+    pub extras: Extras,
 }
 
 /// One of our conditions.
@@ -49,31 +53,26 @@ pub struct Condition {
 }
 
 /// The conditions now; times of change are taken over from `before`. `problem` is why the node is not ready.
-pub fn conditions(before: &[Condition], problem: Option<&str>, now: Timestamp) -> Vec<Condition> {
+pub fn conditions(
+    before: &[Condition],
+    problem: Option<&str>,
+    pressures: &Pressures,
+    now: Timestamp,
+) -> Vec<Condition> {
     let ready = match problem {
         None => ("Ready", true, "KubeletReady", "kubelet is posting ready status"),
         Some(problem) => ("Ready", false, "KubeletNotReady", problem),
     };
+    let pressure = |pressure: Pressure| {
+        let holds = pressures.contains(&pressure);
+        let (reason, message) = pressure_words(pressure, holds);
+        (pressure.as_str(), holds, reason, message)
+    };
     // Ready is the last one, as kubelet puts it.
     let all = [
-        (
-            "MemoryPressure",
-            false,
-            "KubeletHasSufficientMemory",
-            "kubelet has sufficient memory available",
-        ),
-        (
-            "DiskPressure",
-            false,
-            "KubeletHasNoDiskPressure",
-            "kubelet has no disk pressure",
-        ),
-        (
-            "PIDPressure",
-            false,
-            "KubeletHasSufficientPID",
-            "kubelet has sufficient PID available",
-        ),
+        pressure(Pressure::Memory),
+        pressure(Pressure::Disk),
+        pressure(Pressure::Pid),
         ready,
     ];
     let since = |kind: &str, status| {
@@ -92,6 +91,40 @@ pub fn conditions(before: &[Condition], problem: Option<&str>, now: Timestamp) -
     .to_vec()
 }
 
+/// Reason and message of a pressure condition.
+fn pressure_words(pressure: Pressure, holds: bool) -> (&'static str, &'static str) {
+    match (pressure, holds) {
+        (Pressure::Memory, true) => (
+            "KubeletHasInsufficientMemory",
+            "kubelet has insufficient memory available",
+        ),
+        (Pressure::Memory, false) => (
+            "KubeletHasSufficientMemory",
+            "kubelet has sufficient memory available",
+        ),
+        (Pressure::Disk, true) => ("KubeletHasDiskPressure", "kubelet has disk pressure"),
+        (Pressure::Disk, false) => ("KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        (Pressure::Pid, true) => (
+            "KubeletHasInsufficientPID",
+            "kubelet has insufficient PID available",
+        ),
+        (Pressure::Pid, false) => ("KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+    }
+}
+
+/// Reason of the event about a pressure condition that has changed; that of the condition has another first word.
+pub fn pressure_event(condition: &Condition) -> Option<&'static str> {
+    Some(match condition.reason {
+        "KubeletHasInsufficientMemory" => "NodeHasInsufficientMemory",
+        "KubeletHasSufficientMemory" => "NodeHasSufficientMemory",
+        "KubeletHasDiskPressure" => "NodeHasDiskPressure",
+        "KubeletHasNoDiskPressure" => "NodeHasNoDiskPressure",
+        "KubeletHasInsufficientPID" => "NodeHasInsufficientPID",
+        "KubeletHasSufficientPID" => "NodeHasSufficientPID",
+        _ => return None,
+    })
+}
+
 /// Why the node is not ready, in kubelet's words, from the runtime's own conditions; `None` when it is.
 pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<String> {
     let status = match runtime {
@@ -107,7 +140,7 @@ pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<
         )),
     };
     let runtime = failed("RuntimeReady").map(|(reason, message)| {
-        format!("container runtime status check may not have completed yet: runtime not ready: {reason}: {message}")
+        format!("container runtime not ready: RuntimeReady=false reason:{reason} message:{message}")
     });
     let network = failed("NetworkReady").map(|(reason, message)| {
         format!("container runtime network not ready: NetworkReady=false reason:{reason} message:{message}")
@@ -121,14 +154,16 @@ pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<
 
 /// The whole status as JSON, for a create or, with `addresses` replaced, for a strategic merge patch.
 pub fn status(facts: &Facts, conditions: &[Condition], now: Timestamp) -> Value {
-    json!({
+    let mut status = json!({
         "capacity": capacity(facts),
         "allocatable": allocatable(facts),
         "addresses": addresses(facts),
         "conditions": conditions.iter().map(|c| condition(c, now)).collect::<Vec<_>>(),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port}},
         "nodeInfo": node_info(facts),
-    })
+    });
+    extras::add(&mut status, &facts.extras);
+    status
 }
 
 /// The same as a patch: merging addresses by their type would lose the second `InternalIP`, so the list is replaced.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::api::{Error as ApiError, ObjectRef, Result as ApiResult};
+use crate::kubelet::eviction::Pressure;
 use crate::task::Drain;
 use crate::testing::FakeCri;
 use crate::testing::builders::kubelet_config;
@@ -91,6 +92,8 @@ fn config() -> Arc<KubeletConfig> {
 struct World {
     server: Arc<Server>,
     cri: FakeCri,
+    pressures: watch::Sender<Pressures>,
+    images: watch::Sender<Arc<[v1::Image]>>,
     _drain: Drain,
 }
 
@@ -98,13 +101,24 @@ fn start(server: Arc<Server>, cri: FakeCri) -> World {
     let drain = Drain::new();
     let config = config();
     let ips = addresses(&config).unwrap();
-    let mut agent = NodeAgent::new(config, ips, Arc::new(cri.clone()), server.clone(), server.clone());
+    let (pressures, images) = (
+        watch::Sender::default(),
+        watch::Sender::new(Arc::new([]) as Arc<[_]>),
+    );
+    let views = Views {
+        pressures: pressures.subscribe(),
+        images: images.subscribe(),
+    };
+    let runtime = Arc::new(cri.clone());
+    let mut agent = NodeAgent::new(config, ips, runtime, server.clone(), server.clone()).showing(views);
     agent.facts.machine.machine_id = "ours".into();
     agent.facts.machine.system_uuid = "ours".into();
     tokio::spawn(agent.run(drain.signal()));
     World {
         server,
         cri,
+        pressures,
+        images,
         _drain: drain,
     }
 }
@@ -215,5 +229,43 @@ async fn another_live_machine_of_our_name_is_left_alone() {
         *world.server.leases.lock().unwrap(),
         0,
         "their Lease is not ours to renew"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pressure_is_told_at_once_and_images_at_the_next_look() {
+    let world = start(Arc::default(), FakeCri::new());
+    pass(1).await;
+    world.server.events();
+    let status = |kind: &str| {
+        let node = world.server.node.lock().unwrap().clone().unwrap();
+        let all = node["status"]["conditions"].as_array().unwrap().clone();
+        all.into_iter().find(|c| c["type"] == kind).unwrap()["status"].clone()
+    };
+    world.pressures.send_replace(Pressures::from([Pressure::Memory]));
+    pass(1).await;
+    assert_eq!(
+        (status("MemoryPressure"), status("Ready")),
+        ("True".into(), "True".into())
+    );
+    world.pressures.send_replace(Pressures::new());
+    pass(1).await;
+    assert_eq!(status("MemoryPressure"), "False");
+    assert_eq!(
+        world.server.events(),
+        ["NodeHasInsufficientMemory", "NodeHasSufficientMemory"]
+    );
+    let image = v1::Image {
+        id: "a".into(),
+        size: 7,
+        repo_tags: vec!["a:1".into()],
+        ..v1::Image::default()
+    };
+    world.images.send_replace(Arc::new([image]));
+    pass(11).await;
+    let node = world.server.node.lock().unwrap().clone().unwrap();
+    assert_eq!(
+        node["status"]["images"],
+        json!([{"names": ["a:1"], "sizeBytes": 7}])
     );
 }

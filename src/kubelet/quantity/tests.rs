@@ -73,3 +73,40 @@ fn a_missing_or_bad_resource_counts_as_nothing() {
     assert_eq!(of(&list, "memory"), Amount::ZERO);
     assert_eq!(of(&list, "nope"), Amount::ZERO);
 }
+
+#[test]
+fn numbers_are_written_as_go_writes_them() {
+    for (value, in_binary, in_decimal) in [
+        (0, "0", "0"),
+        (1000, "1k", "1k"),
+        (1024, "1Ki", "1024"),
+        (1 << 30, "1Gi", "1073741824"),
+        (1025 << 10, "1025Ki", "1049600"),
+        (-2048, "-2Ki", "-2048"),
+        (12_000_000, "12000000", "12M"),
+        (i64::MAX, "9223372036854775807", "9223372036854775807"),
+    ] {
+        assert_eq!(
+            (binary(value).as_str(), decimal(value).as_str()),
+            (in_binary, in_decimal)
+        );
+    }
+}
+
+#[test]
+fn a_pod_requests_what_its_containers_need_at_the_same_time() {
+    use crate::testing::builders::{container, pod, sidecar};
+    let with = |mut container: Container, amount: &str| {
+        let requests = &mut container.resources.requests;
+        requests.insert("memory".into(), Quantity(amount.into()));
+        container
+    };
+    let mut pod = pod("p", &[]);
+    pod.spec.containers = vec![with(container("a"), "10"), with(container("b"), "5")];
+    assert_eq!(requested(&pod, "memory").value(), 15);
+    pod.spec.init_containers = vec![with(container("i"), "14"), with(sidecar("s"), "3")];
+    assert_eq!(requested(&pod, "memory").value(), 18);
+    pod.spec.init_containers.push(with(container("j"), "20"));
+    assert_eq!(requested(&pod, "memory").value(), 23);
+    assert_eq!(requested(&pod, "cpu"), Amount::ZERO);
+}

@@ -215,7 +215,7 @@ fn read(cgroups: &Cgroups, root: &str, pods: &mut [PodUse], snapshot: &mut Snaps
 }
 
 /// PURE. The root cgroup has no memory counter on v2, where the machine's own numbers stand in, and nowhere a limit.
-fn machine_use(mut root: CgroupUse, machine: &MachineUse) -> CgroupUse {
+pub(super) fn machine_use(mut root: CgroupUse, machine: &MachineUse) -> CgroupUse {
     if root.memory.usage.is_none() {
         root.memory.usage = Some(machine.memory_total.saturating_sub(machine.memory_free));
         root.memory.swap = machine.swap_total.saturating_sub(machine.swap_free);

@@ -1,7 +1,8 @@
-//! What volumes, writable layers and logs take. Walking volumes is dear, so each Pod's are looked at once a minute, as
-//! upstream's `volumeStatsAggPeriod`; and only when somebody asks.
+//! What volumes, writable layers and logs take. Walking volumes is dear, so each Pod's are looked at once in a while
+//! (`volumeStatsAggPeriod`), and only when somebody asks.
 
 use super::Collector;
+use super::node::Place;
 use super::snapshot::{ContainerDisk, Disks, PodDisk, Snapshot, VolumeUse};
 use crate::cri::v1;
 use crate::kubelet::dirs::Dirs;
@@ -14,11 +15,8 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 
-/// How old a Pod's numbers may be.
-const KEEP: Duration = Duration::from_secs(60);
 /// Most files that are looked at in one volume.
 const MOST_FILES: u64 = 1_000_000;
 
@@ -31,7 +29,9 @@ pub(super) async fn look(collector: &Collector, snapshot: &Arc<Snapshot>, kept: 
         collector.runtime.list_container_stats(None),
         collector.images.image_fs_info()
     );
-    kept.retain(|uid, (at, _)| snapshot.pods.iter().any(|pod| pod.uid == *uid) && at.elapsed() < KEEP);
+    kept.retain(|uid, (at, _)| {
+        snapshot.pods.iter().any(|pod| pod.uid == *uid) && at.elapsed() < collector.volumes_for
+    });
     let wanted = snapshot.pods.iter().filter(|pod| !kept.contains_key(&pod.uid));
     let wanted: Vec<Arc<Pod>> = wanted
         .filter_map(|pod| collector.source.get(&PodUid::from(&*pod.uid)))
@@ -120,12 +120,19 @@ fn taken(layer: &v1::FilesystemUsage) -> TreeUse {
 /// The first of the runtime's file systems.
 fn file_system(listed: &[v1::FilesystemUsage]) -> Option<(i64, FsUse, TreeUse)> {
     let first = listed.first()?;
-    let path = &first.fs_id.as_ref()?.mountpoint;
-    // The directory may not be there yet; the file system is that of the one above it.
-    let fs = Path::new(path)
-        .ancestors()
-        .find_map(|path| usage::file_system(path).ok())?;
-    Some((first.timestamp, fs, taken(first)))
+    let place = place(first.fs_id.as_ref()?.mountpoint.as_ref(), first.timestamp)?;
+    Some((place.at, place.fs, taken(first)))
+}
+
+/// The file system of a directory. The directory may not be there yet: then it is that of the one above it.
+pub(super) fn place(path: &Path, at: i64) -> Option<Place> {
+    path.ancestors().find_map(|path| {
+        Some(Place {
+            at,
+            fs: usage::file_system(path).ok()?,
+            device: usage::device(path).ok()?,
+        })
+    })
 }
 
 /// What the files directly in a directory take.

@@ -89,13 +89,17 @@ fn pod(pod: &PodUse, disks: Option<&Disks>) -> Value {
         "ephemeral-storage".into(),
         fs(disks.at, &disks.node, taken.bytes, taken.inodes),
     );
-    let processes: u64 = pod.containers.iter().map(|c| c.used.usage.processes).sum();
-    about.insert("process_stats".into(), json!({"process_count": processes}));
+    about.insert("process_stats".into(), json!({"process_count": processes(pod)}));
     Value::Object(about)
 }
 
+/// Processes of a Pod's containers.
+pub fn processes(pod: &PodUse) -> u64 {
+    pod.containers.iter().map(|c| c.used.usage.processes).sum()
+}
+
 /// Writable layers, logs, the Pod's own files and the volumes that lie on the node's disk.
-fn ephemeral(pod: &PodUse, disks: &Disks, disk: Option<&PodDisk>) -> TreeUse {
+pub fn ephemeral(pod: &PodUse, disks: &Disks, disk: Option<&PodDisk>) -> TreeUse {
     let mut all = disk.map(|disk| disk.files).unwrap_or_default();
     let mut add = |tree: TreeUse| {
         all.bytes = all.bytes.saturating_add(tree.bytes);

@@ -12,7 +12,7 @@ fn collector(fake: &FakeCri) -> Arc<Collector> {
         cri,
         Arc::default(),
         ("w1".into(), "/".into()),
-        dirs,
+        (dirs, Duration::from_secs(60)),
     ))
 }
 

@@ -29,6 +29,8 @@ fn node_restriction_limits_our_labels() {
     assert_eq!(&*labels["kubernetes.io/hostname"], "worker-1");
     assert_eq!(&*labels["beta.kubernetes.io/arch"], "amd64");
     assert_eq!(&*labels["disk"], "ssd");
+    let own = Labels::from([("kubernetes.io/hostname".into(), "n7".into())]);
+    assert_eq!(&*super::labels(&facts(), &own)["kubernetes.io/hostname"], "n7");
 }
 
 #[test]
@@ -48,7 +50,10 @@ fn a_new_node_has_everything() {
 
 fn registered(machine: &str, ready: &str) -> Value {
     json!({
-        "metadata": {"labels": {"kubernetes.io/os": "linux", "foreign": "stays"}},
+        "metadata": {
+            "labels": {"kubernetes.io/os": "linux", "foreign": "stays"},
+            "annotations": {ATTACH_DETACH: "true"},
+        },
         "status": {
             "nodeInfo": {"machineID": machine, "systemUUID": machine.replace('m', "s"), "bootID": "b1"},
             "conditions": [{"type": "Ready", "status": ready}],
@@ -71,15 +76,31 @@ fn our_own_node_is_adopted_with_the_labels_that_are_missing() {
     let changed = patch["metadata"]["labels"].as_object().unwrap();
     assert_eq!(changed.len(), 4);
     assert!(!changed.contains_key("kubernetes.io/os") && !changed.contains_key("foreign"));
+    // Labels of the administrator's are theirs once the Node is there.
+    let mut more = labels.clone();
+    more.insert("disk".into(), "ssd".into());
     let mut whole = registered("m1", "True");
     whole["metadata"]["labels"] = json!(labels);
     assert_eq!(
-        existing(&whole, &facts, &labels),
+        existing(&whole, &facts, &more),
         Existing::Adopt {
             patch: None,
             taken_over: false,
             rebooted: false
         }
+    );
+}
+
+#[test]
+fn a_node_without_the_annotation_gets_it() {
+    let mut node = registered("m1", "True");
+    node["metadata"]["annotations"] = json!({"other": "stays"});
+    let Existing::Adopt { patch, .. } = existing(&node, &facts(), &Labels::new()) else {
+        panic!("ours is adopted")
+    };
+    assert_eq!(
+        patch,
+        Some(json!({"metadata": {"annotations": {ATTACH_DETACH: "true"}}}))
     );
 }
 

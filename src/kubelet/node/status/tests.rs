@@ -26,6 +26,7 @@ pub(in crate::kubelet::node) fn facts() -> Facts {
         max_pods: 110,
         port: 10250,
         runtime: "containerd://2.4.2".into(),
+        extras: Extras::default(),
     }
 }
 
@@ -82,18 +83,18 @@ fn a_patch_replaces_the_addresses() {
 
 #[test]
 fn conditions_keep_the_time_of_their_last_change() {
-    let first = conditions(&[], Some("no network"), at(10));
+    let first = conditions(&[], Some("no network"), &Pressures::new(), at(10));
     let ready = |all: &[Condition]| all.iter().find(|c| c.kind == "Ready").unwrap().clone();
     assert_eq!(
         (ready(&first).reason, ready(&first).since),
         ("KubeletNotReady", at(10))
     );
-    let same = conditions(&first, Some("still no network"), at(20));
+    let same = conditions(&first, Some("still no network"), &Pressures::new(), at(20));
     assert_eq!(
         (&*ready(&same).message, ready(&same).since),
         ("still no network", at(10))
     );
-    let turned = conditions(&same, None, at(30));
+    let turned = conditions(&same, None, &Pressures::new(), at(30));
     assert_eq!((ready(&turned).status, ready(&turned).since), (true, at(30)));
     let others: Vec<_> = turned
         .iter()
@@ -137,5 +138,46 @@ fn the_runtimes_conditions_make_the_problem() {
     assert!(
         problem(Ok(&RuntimeStatus::default())).is_some(),
         "silence is not readiness"
+    );
+}
+
+#[test]
+fn pressure_is_told_with_its_own_words_and_time() {
+    let calm = conditions(&[], None, &Pressures::new(), at(10));
+    let short = conditions(
+        &calm,
+        None,
+        &Pressures::from([Pressure::Memory, Pressure::Disk, Pressure::Pid]),
+        at(20),
+    );
+    let told: Vec<_> = short
+        .iter()
+        .map(|c| (c.kind, c.status, c.reason, c.since))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("MemoryPressure", true, "KubeletHasInsufficientMemory", at(20)),
+            ("DiskPressure", true, "KubeletHasDiskPressure", at(20)),
+            ("PIDPressure", true, "KubeletHasInsufficientPID", at(20)),
+            ("Ready", true, "KubeletReady", at(10)),
+        ]
+    );
+    let events = |all: &[Condition]| all.iter().filter_map(pressure_event).collect::<Vec<_>>();
+    assert_eq!(
+        events(&short),
+        [
+            "NodeHasInsufficientMemory",
+            "NodeHasDiskPressure",
+            "NodeHasInsufficientPID"
+        ]
+    );
+    assert_eq!(
+        events(&calm),
+        [
+            "NodeHasSufficientMemory",
+            "NodeHasNoDiskPressure",
+            "NodeHasSufficientPID"
+        ]
     );
 }
