@@ -14,6 +14,7 @@ mod flags;
 mod gates;
 mod kubelet_flags;
 mod names;
+mod resources;
 mod sections;
 mod settings;
 mod types;
@@ -22,6 +23,7 @@ mod values;
 pub use eviction::{EvictionConfig, Level, Signal, Threshold};
 pub use flags::{Cli, Command, Flags};
 pub use kubelet_flags::KubeletFlags;
+pub use resources::{Amounts, Enforce, Reserved, ResourceConfig};
 pub use types::{
     ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, ImageGcConfig, KubeletConfig, LogFormat,
     LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect,

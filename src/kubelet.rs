@@ -5,6 +5,7 @@
 //! and `node` do.
 
 pub mod admit;
+pub mod cgroup;
 pub mod context;
 pub mod dirs;
 pub mod dns;
@@ -29,6 +30,7 @@ pub mod qos;
 pub mod quantity;
 pub mod refs;
 pub mod resize;
+pub mod resources;
 pub mod server;
 pub mod source;
 pub mod stats;
@@ -103,19 +105,38 @@ pub struct Kubelet {
     deps: KubeletDeps,
     changes: mpsc::Receiver<Change<Pod>>,
     ips: Vec<IpAddr>,
+    agent: NodeAgent,
 }
 
 impl Kubelet {
-    /// Takes the seams and the watch on this node's Pods. Fails when the node has no address to report.
+    /// Takes the seams and the watch on this node's Pods. Fails when the node has no address to report, or less than
+    /// is reserved of it.
     pub fn new(deps: KubeletDeps, changes: mpsc::Receiver<Change<Pod>>) -> Result<Self, node::Error> {
         let ips = node::addresses(&deps.config)?;
-        Ok(Self { deps, changes, ips })
+        let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
+        let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events)?;
+        Ok(Self {
+            deps,
+            changes,
+            ips,
+            agent,
+        })
     }
 
     /// Runs pods and keeps the Node until the process ends. Containers keep running after that.
     pub async fn run(self, drain: DrainSignal) {
-        let Self { deps, changes, ips } = self;
-        let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
+        let Self {
+            deps,
+            changes,
+            ips,
+            agent,
+        } = self;
+        let node = pods::NodeSide {
+            ips,
+            allocatable: agent.allocatable(),
+            enforced: node::allocatable::enforced(agent.facts()),
+            machine: agent.facts().machine.clone(),
+        };
         let source = Arc::new(Source::default());
         let image_gc = Arc::new(ImageGc::new(
             (deps.runtime.clone(), deps.images.clone()),
@@ -129,8 +150,7 @@ impl Kubelet {
             pressures: pressures.subscribe(),
             images: image_gc.listed(),
         };
-        let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events).showing(views);
-        let allocatable = agent.allocatable();
+        let agent = agent.showing(views);
         let pulse = Arc::new(Pulse::default());
         let shared = shared(&deps, &source, &pulse, drain.clone());
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
@@ -142,7 +162,7 @@ impl Kubelet {
             rotation,
             collecting.unless_draining(image_gc.run()),
             server::run(shared, serving, reviews, drain.clone()),
-            pods::run(deps, (ips, allocatable), (source, pulse), changes, drain)
+            pods::run(deps, node, (source, pulse), changes, drain)
         );
     }
 }

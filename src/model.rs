@@ -3,6 +3,7 @@
 //! API objects are *slim*: they decode only the fields rustlet acts on and skip the rest without allocating, which is
 //! what keeps the agent small. A field is added here the day something uses it.
 
+pub mod cgroup;
 pub mod ids;
 pub mod machine;
 pub mod meta;

@@ -3,6 +3,7 @@
 use super::eviction::{check_periods, check_reclaims, check_thresholds};
 use super::fields::{Effect, Field, Kind, is_gate};
 use super::names::{is_dns_subdomain, taint, taint_of};
+use super::resources::{check_enforced, check_reserved, cpus};
 use super::values::{boolean, duration, duration_nanos, quantity};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
@@ -64,6 +65,7 @@ fn zero(of: Kind, value: &Value) -> Result<(), String> {
         | Kind::Socket
         | Kind::Cgroup
         | Kind::Domain
+        | Kind::Cpus
         | Kind::Quantity
         | Kind::Size => kind(Kind::Text, value),
         _ => kind(of, value),
@@ -120,6 +122,12 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Thresholds => check_thresholds(signals(value)?),
         Kind::Periods => check_periods(signals(value)?),
         Kind::Reclaims => check_reclaims(signals(value)?),
+        Kind::Reserved => check_reserved(value),
+        Kind::Enforced => {
+            each_text(value, |_| Ok(()))?;
+            let words = value.as_array().into_iter().flatten();
+            check_enforced(&words.filter_map(Value::as_str).collect::<Vec<_>>())
+        }
         _ => {
             let text = of_text(value)?;
             text_kind(kind, text)
@@ -144,6 +152,7 @@ fn text_kind(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Socket => socket(text).map(drop),
         Kind::Cgroup => cgroup(text).map(drop),
         Kind::Domain => domain(text).map(drop),
+        Kind::Cpus => cpus(text).map(drop),
         _ => Ok(()),
     }
 }
@@ -271,7 +280,7 @@ pub(super) fn of_flag(field: &Field, typed: &[String]) -> Result<Value, String> 
             .parse::<i64>()
             .map_err(|_| format!("{last:?} is not a whole number"))?
             .into(),
-        Kind::Ips | Kind::Texts | Kind::Suites => pieces().collect(),
+        Kind::Ips | Kind::Texts | Kind::Suites | Kind::Enforced => pieces().collect(),
         Kind::Taints => {
             let taints = pieces().map(|text| taint(text).map(|taint| json!(taint)));
             taints.collect::<Result<_, _>>()?
@@ -289,6 +298,16 @@ pub(super) fn of_flag(field: &Field, typed: &[String]) -> Result<Value, String> 
         }
         Kind::Thresholds => by_signal(pieces(), '<')?,
         Kind::Periods | Kind::Reclaims => by_signal(pieces(), '=')?,
+        Kind::Reserved => {
+            let mut amounts = Map::new();
+            for piece in pieces() {
+                let (name, amount) = piece
+                    .split_once('=')
+                    .ok_or_else(|| format!("{piece:?} is not RESOURCE=AMOUNT"))?;
+                amounts.insert(name.trim().to_owned(), amount.trim().into());
+            }
+            amounts.into()
+        }
         _ => last.into(),
     })
 }

@@ -50,6 +50,12 @@ pub(super) enum Kind {
     Periods,
     /// Amounts to reclaim by signal.
     Reclaims,
+    /// Amounts of what can be reserved.
+    Reserved,
+    /// Who is held to what is reserved.
+    Enforced,
+    /// CPUs by number.
+    Cpus,
     /// An object or a list nobody reads.
     Any,
 }
@@ -102,7 +108,9 @@ impl Kind {
             Self::Thresholds => "SIGNAL<AMOUNT",
             Self::Periods => "SIGNAL=DURATION",
             Self::Reclaims => "SIGNAL=AMOUNT",
-            Self::Text | Self::OneOf(_) | Self::Texts | Self::Gates | Self::Any => "TEXT",
+            Self::Reserved => "RESOURCE=AMOUNT",
+            Self::Cpus => "CPUS",
+            Self::Text | Self::OneOf(_) | Self::Texts | Self::Gates | Self::Any | Self::Enforced => "TEXT",
         }
     }
 }
@@ -182,8 +190,8 @@ const PORT_OR_NONE: Kind = Kind::Int(0, 65535);
 const TLS_VERSIONS: Kind = Kind::OneOf(&["VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]);
 
 use Kind::{
-    Any, Bool, Cgroup, Domain, Duration, Gates, Ip, Ips, Number, OneOf, Path, PathOrNone, Periods, Quantity,
-    Reclaims, Socket, Suites, Taints, Text, Texts, Thresholds,
+    Any, Bool, Cgroup, Cpus, Domain, Duration, Enforced, Gates, Ip, Ips, Number, OneOf, Path, PathOrNone,
+    Periods, Quantity, Reclaims, Reserved, Socket, Suites, Taints, Text, Texts, Thresholds,
 };
 
 /// All fields; those that act first.
@@ -221,6 +229,20 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("containerRuntimeEndpoint", Socket, r#""unix:///run/containerd/containerd.sock""#, "container-runtime-endpoint", "Socket of the container runtime"),
     Field::acts("cgroupRoot", Cgroup, r#""/""#, "cgroup-root", "Cgroup that holds all Pods' cgroups"),
     Field::acts("cgroupDriver", OneOf(&["cgroupfs", "systemd"]), r#""cgroupfs""#, "cgroup-driver", "How cgroups are made when the runtime does not say: cgroupfs or systemd"),
+    // What Pods may use, and what is kept from them.
+    Field::acts("cgroupsPerQOS", Bool, "true", "cgroups-per-qos", "Make cgroups for Pods and their classes"),
+    Field::acts("cpuCFSQuota", Bool, "true", "cpu-cfs-quota", "Keep Pods to their CPU limits"),
+    Field::acts("cpuCFSQuotaPeriod", Duration, r#""100ms""#, "cpu-cfs-quota-period", "Period of CPU limits, 1ms to 1s"),
+    Field::acts("podPidsLimit", I64, "-1", "pod-max-pids", "Most processes of one Pod; -1 for no limit"),
+    Field::acts("podsPerCore", COUNT, "0", "pods-per-core", "Most Pods for each CPU; 0 for no limit but --max-pods"),
+    Field::acts("singleProcessOOMKill", Bool, "null", "", ""),
+    Field::acts("memorySwap.swapBehavior", OneOf(&["NoSwap", "LimitedSwap"]), r#""NoSwap""#, "", ""),
+    Field::acts("systemReserved", Reserved, "{}", "system-reserved", "What is kept for the system, as cpu=500m,memory=1Gi,ephemeral-storage=1Gi,pid=1000"),
+    Field::acts("kubeReserved", Reserved, "{}", "kube-reserved", "What is kept for this agent and the runtime, as --system-reserved"),
+    Field::acts("reservedSystemCPUs", Cpus, r#""""#, "reserved-cpus", "CPUs that are not for Pods, as 0-1; their number goes before what is reserved of CPU"),
+    Field::acts("systemReservedCgroup", Text, r#""""#, "system-reserved-cgroup", "Cgroup of the system, for --enforce-node-allocatable=system-reserved"),
+    Field::acts("kubeReservedCgroup", Text, r#""""#, "kube-reserved-cgroup", "Cgroup of this agent and the runtime, for --enforce-node-allocatable=kube-reserved"),
+    Field::acts("enforceNodeAllocatable", Enforced, r#"["pods"]"#, "enforce-node-allocatable", "Who is held to what is reserved: pods, system-reserved, kube-reserved (both also with -compressible), or none"),
     // The Node object.
     Field::acts("registerNode", Bool, "true", "register-node", "Make our Node object when there is none"),
     Field::acts("registerWithTaints", Taints, "[]", "register-with-taints", "Taints this node registers with, as KEY=VALUE:EFFECT"),
@@ -249,10 +271,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::must("readOnlyPort", PORT_OR_NONE, "0", "read-only-port", "there is no port without authentication; use 0"),
     Field::must("enableServer", Bool, "true", "enable-server", "the node's API is always served"),
     Field::must("runOnce", Bool, "false", "runonce", "kubelet has dropped it as well"),
-    Field::stays("cgroupsPerQOS", Bool, "true", "cgroups-per-qos"),
     Field::stays("failSwapOn", Bool, "false", "fail-swap-on"),
     Field::stays("failCgroupV1", Bool, "false", "fail-cgroupv1"),
-    Field::stays("cpuCFSQuota", Bool, "true", "cpu-cfs-quota"),
     Field::stays("enableControllerAttachDetach", Bool, "true", "enable-controller-attach-detach"),
     Field::stays("makeIPTablesUtilChains", Bool, "true", "make-iptables-util-chains"),
     Field::stays("protectKernelDefaults", Bool, "false", "protect-kernel-defaults"),
@@ -283,7 +303,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("oomScoreAdj", Kind::Int(-1000, 1000), "oom-score-adj"),
     Field::nothing("kubeletCgroups", Text, "kubelet-cgroups"),
     Field::nothing("systemCgroups", Text, "system-cgroups"),
-    Field::nothing("singleProcessOOMKill", Bool, ""),
     Field::nothing("cpuManagerPolicyOptions", Any, "cpu-manager-policy-options"),
     Field::nothing("cpuManagerReconcilePeriod", Duration, "cpu-manager-reconcile-period"),
     Field::nothing("topologyManagerPolicyOptions", Any, "topology-manager-policy-options"),
@@ -291,28 +310,18 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("runtimeRequestTimeout", Duration, "runtime-request-timeout"),
     Field::nothing("hairpinMode", OneOf(&["promiscuous-bridge", "hairpin-veth", "none"]), "hairpin-mode"),
     Field::nothing("podCIDR", Text, "pod-cidr"),
-    Field::nothing("podPidsLimit", I64, "pod-max-pids"),
-    Field::nothing("cpuCFSQuotaPeriod", Duration, "cpu-cfs-quota-period"),
     Field::nothing("maxOpenFiles", Kind::Int(0, i64::MAX), "max-open-files"),
     Field::nothing("contentType", Text, "kube-api-content-type"),
     Field::nothing("kubeAPIQPS", COUNT, "kube-api-qps"),
     Field::nothing("kubeAPIBurst", COUNT, "kube-api-burst"),
     Field::nothing("serializeImagePulls", Bool, "serialize-image-pulls"),
     Field::nothing("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), ""),
-    Field::nothing("podsPerCore", COUNT, "pods-per-core"),
     Field::nothing("iptablesMasqueradeBit", Kind::Int(0, 31), ""),
     Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
     Field::nothing("featureGates", Gates, "feature-gates"),
-    Field::nothing("memorySwap.swapBehavior", OneOf(&["NoSwap", "LimitedSwap"]), ""),
     // One log at a time, however many: compressing is the work.
     Field::nothing("containerLogMaxWorkers", Kind::Int(1, i32::MAX as i64), ""),
-    Field::nothing("systemReserved", Any, "system-reserved"),
-    Field::nothing("kubeReserved", Any, "kube-reserved"),
-    Field::nothing("reservedSystemCPUs", Text, "reserved-cpus"),
     Field::nothing("showHiddenMetricsForVersion", Text, ""),
-    Field::nothing("systemReservedCgroup", Text, "system-reserved-cgroup"),
-    Field::nothing("kubeReservedCgroup", Text, "kube-reserved-cgroup"),
-    Field::nothing("enforceNodeAllocatable", Texts, "enforce-node-allocatable"),
     Field::nothing("allowedUnsafeSysctls", Texts, "allowed-unsafe-sysctls"),
     Field::nothing("volumePluginDir", Text, "volume-plugin-dir"),
     Field::nothing("logging.format", Text, "logging-format"),

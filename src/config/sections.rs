@@ -3,6 +3,7 @@
 use super::check;
 use super::eviction;
 use super::names::{is_dns_subdomain, label, taint_of};
+use super::resources;
 use super::settings::Settings;
 use super::values::quantity;
 use super::{
@@ -101,6 +102,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         image_gc: image_gc(settings)?,
         volume_stats: settings.duration("volumeStatsAggPeriod"),
         max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
+        resources: resources::config(settings)?,
     })
 }
 

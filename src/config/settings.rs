@@ -199,4 +199,4 @@ fn asks_in_vain(field: &Field, value: &Value) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,7 @@
 //! PURE. The sections of the configuration.
 
 use super::eviction::EvictionConfig;
+use super::resources::ResourceConfig;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub struct KubeletConfig {
     pub volume_stats: Duration,
     /// `nodeStatusMaxImages`; `None` for all.
     pub max_images: Option<usize>,
+    /// Cgroups, and what the node keeps from Pods.
+    pub resources: ResourceConfig,
 }
 
 /// When images are removed.

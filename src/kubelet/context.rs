@@ -3,15 +3,16 @@
 use crate::api::{ConfigData, EventType, Events, Pods};
 use crate::config::KubeletConfig;
 use crate::cri::{self, Runtime};
+use crate::kubelet::cgroup::PodCgroups;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::env::ServiceEnv;
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::refs;
+use crate::kubelet::translate::NodeLimits;
 use crate::kubelet::volume::Volumes;
 use crate::model::pod::{Pod, Quantity};
-use crate::sys::cgroup::Cgroups;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -50,18 +51,14 @@ pub struct Context {
     pub dirs: Dirs,
     /// The node's addresses, primary first.
     pub host_ips: Vec<IpAddr>,
-    /// Memory of the node, bytes.
-    pub memory_bytes: i64,
+    /// What the node does about resources.
+    pub limits: NodeLimits,
     /// What pods may use of the node.
     pub allocatable: BTreeMap<Box<str>, Quantity>,
     /// Name of the runtime, as `containerd`.
     pub runtime_name: Box<str>,
-    /// cgroups are made by systemd.
-    pub systemd: bool,
-    /// The node's cgroups; `None` leaves them to the runtime.
-    pub cgroups: Option<Arc<Cgroups>>,
-    /// The node has the unified cgroup hierarchy.
-    pub cgroup_v2: bool,
+    /// Cgroups of Pods.
+    pub cgroups: PodCgroups,
     /// Services for environment variables.
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     /// One permit for each sandbox or container that is being created.

@@ -3,7 +3,6 @@
 //! Every function is one task of a pod worker. Events and their words are kubelet's. Nothing here is retried: an error
 //! goes back to the worker, and the next plan decides.
 
-mod cgroup;
 mod credentials;
 pub(crate) mod files;
 mod hooks;
@@ -16,10 +15,10 @@ pub use stop::{Orders, Steering, Stop, stop_container};
 use crate::api::EventType;
 use crate::cri::{self, v1};
 use crate::kubelet::context::Context;
-use crate::kubelet::observed::{Limits, Observed};
+use crate::kubelet::dns;
+use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
 use crate::kubelet::translate::{self, SandboxInput};
-use crate::kubelet::{dns, qos, resize};
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
@@ -45,7 +44,7 @@ async fn sandbox_config(
         host_ips: &context.host_ips,
     };
     let dns = dns::for_pod(pod, &node);
-    let parent = qos::cgroup_parent(pod, &config.cgroup_root, context.systemd);
+    let parent = context.cgroups.parent(pod);
     let sandbox = translate::sandbox(&SandboxInput {
         pod,
         attempt,
@@ -54,6 +53,7 @@ async fn sandbox_config(
         cluster_domain: &config.cluster_domain,
         cgroup_parent: &parent,
         dirs: &context.dirs,
+        node: &context.limits,
     })?;
     Ok((sandbox, dns.warnings))
 }
@@ -95,7 +95,7 @@ async fn try_create_sandbox(
         .await
         .map_err(|e| e.to_string())?;
     let begin = tokio::time::Instant::now();
-    cgroup::create(context, pod).await?;
+    context.cgroups.create(pod).await?;
     context.metrics.cgroups("create", begin.elapsed());
     let _turn = context
         .starts
@@ -116,17 +116,9 @@ pub async fn resize_container(
     context: &Context,
     pod: &Pod,
     id: &ContainerId,
-    limits: Limits,
+    resources: v1::LinuxContainerResources,
 ) -> Result<(), String> {
-    cgroup::create(context, pod).await?;
-    let resources = v1::LinuxContainerResources {
-        cpu_period: resize::PERIOD,
-        // To the runtime 0 means: as it is.
-        cpu_quota: if limits.quota == 0 { -1 } else { limits.quota },
-        cpu_shares: limits.shares,
-        memory_limit_in_bytes: if limits.memory == 0 { -1 } else { limits.memory },
-        ..v1::LinuxContainerResources::default()
-    };
+    context.cgroups.create(pod).await?;
     let done = context.runtime.update_container_resources(id, &resources).await;
     done.map_err(|error| words(&error))
 }
@@ -177,7 +169,7 @@ pub async fn remove_leftovers(context: &Context, pod: &Pod) -> Result<(), String
     let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
     context.volumes.teardown(uid).await.map_err(failed("volumes"))?;
     let begin = tokio::time::Instant::now();
-    cgroup::remove(context, pod).await?;
+    context.cgroups.remove(uid).await?;
     context.metrics.cgroups("destroy", begin.elapsed());
     files::remove_logs(context, pod).await.map_err(failed("logs"))
 }

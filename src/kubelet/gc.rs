@@ -1,5 +1,5 @@
-//! Finds what pods left behind while nobody looked: directories, logs and links of pods that neither the API server
-//! nor the runtime knows. (Sandboxes and containers of unknown pods are ended by their worker.)
+//! Finds what pods left behind while nobody looked: directories, cgroups, logs and links of pods that neither the
+//! API server nor the runtime knows. (Sandboxes and containers of unknown pods are ended by their worker.)
 
 use crate::kubelet::context::Context;
 use crate::kubelet::execute::files;
@@ -19,7 +19,14 @@ pub async fn sweep(context: &Context, known: impl Fn() -> BTreeSet<PodUid>) {
         context.link_dir(),
     );
     let (pod_dirs, log_dirs) = (names(&pods).await, names(&logs).await);
+    let cgroups = context.cgroups.pods();
     let known = known();
+    for uid in cgroups.iter().filter(|uid| !known.contains(*uid)) {
+        match context.cgroups.remove(uid).await {
+            Ok(()) => tracing::info!(pod.uid = %uid, "cgroup of a forgotten pod removed"),
+            Err(problem) => tracing::warn!(pod.uid = %uid, problem, "cgroup of a forgotten pod stays"),
+        }
+    }
     for uid in strangers(pod_dirs, |name| Some(name.into()), &known) {
         match context.volumes.teardown(&PodUid::from(&*uid)).await {
             Ok(()) => tracing::info!(pod.uid = uid, "directory of a forgotten pod removed"),

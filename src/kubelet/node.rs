@@ -4,6 +4,7 @@
 //! (looked at every 10 s and whenever the runtime's readiness changes; written when something changed, or every
 //! 5 minutes). `status` and `register` decide, purely.
 
+pub mod allocatable;
 pub mod extras;
 mod keeper;
 pub mod register;
@@ -42,6 +43,9 @@ pub enum Error {
     /// There is no default route to take an address from.
     #[error("node address: no default route ({0}): give the address with --node-ip")]
     Address(#[source] std::io::Error),
+    /// What is reserved is not there.
+    #[error("node allocatable: {0}")]
+    Reserved(#[from] allocatable::TooMuch),
 }
 
 /// What others find out that our Node tells.
@@ -91,32 +95,35 @@ pub fn addresses(config: &KubeletConfig) -> Result<Vec<IpAddr>, Error> {
 }
 
 impl NodeAgent {
-    /// Reads the machine. `ips` are the node's addresses, primary first.
+    /// Reads the machine. `ips` are the node's addresses, primary first. Fails when more is reserved than there is.
     pub fn new(
         config: Arc<KubeletConfig>,
         ips: Vec<IpAddr>,
         runtime: Arc<dyn Runtime>,
         nodes: Arc<dyn Nodes>,
         events: Arc<dyn Events>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let facts = Facts {
             name: (&*config.node).into(),
             machine: machine::read(),
             disk: disk(&config.root_dir),
             ips,
             max_pods: config.max_pods,
+            resources: config.resources.clone(),
+            eviction: config.eviction.clone(),
             port: config.port,
             runtime: "unknown://Unknown".into(),
             extras: Extras::default(),
         };
-        Self {
+        allocatable::check(&facts)?;
+        Ok(Self {
             nodes,
             events,
             runtime,
             config,
             facts,
             views: Views::default(),
-        }
+        })
     }
 
     /// Tells of what others find out as well.
@@ -127,16 +134,17 @@ impl NodeAgent {
 
     /// What pods may use of the node.
     pub fn allocatable(&self) -> BTreeMap<Box<str>, Quantity> {
-        let all = status::status(&self.facts, &[], Timestamp::UNIX_EPOCH);
-        let resources = all["allocatable"].as_object().into_iter().flatten();
+        let all = allocatable::json(&allocatable::allocatable(&self.facts));
+        let resources = all.as_object().into_iter().flatten();
+        let text = |amount: &serde_json::Value| Quantity(amount.as_str().unwrap_or_default().into());
         resources
-            .map(|(name, amount)| {
-                (
-                    name.as_str().into(),
-                    Quantity(amount.as_str().unwrap_or_default().into()),
-                )
-            })
+            .map(|(name, amount)| (name.as_str().into(), text(amount)))
             .collect()
+    }
+
+    /// What the node is, as far as cgroups depend on it.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Registers and keeps the Node until the process ends.

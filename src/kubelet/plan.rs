@@ -19,6 +19,7 @@ pub(crate) use memory::should_restart;
 pub use memory::{note_failure, note_sandbox_failure, recall};
 pub(crate) use run::{DEADLINE_EXCEEDED, LOST_EXIT_CODE};
 
+use super::cgroup::plan::Cfs;
 use super::observed::Observed;
 use super::resize::Pending;
 use crate::model::pod::Pod;
@@ -55,6 +56,8 @@ pub struct Memory {
     pub resize_pending: Option<Pending>,
     /// Why a container could not be given what was granted.
     pub resize_error: Option<Box<str>>,
+    /// How the node keeps CPU limits.
+    pub cfs: Cfs,
     /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.
     pub failed: Option<PodFailure>,
     /// It has failed because it was never let in: nothing is told of its containers.

@@ -2,22 +2,27 @@
 //! (refreshing volumes, sweeping leftovers).
 
 use super::KubeletDeps;
+use super::cgroup::names::Names;
+use super::cgroup::plan::{Cfs, Rules};
+use super::cgroup::{PodCgroups, keeper};
 use super::context::{Clock, Context, PARALLEL_STARTS};
 use super::images::ImageManager;
 use super::observe::Observer;
 use super::probe::Probes;
 use super::pulse::Pulse;
+use super::resources::List;
 use super::source::Source;
+use super::translate::NodeLimits;
 use super::volume::Volumes;
 use super::worker::{Marks, Workers};
 use super::{dirs::Dirs, gc};
 use crate::api::Change;
-use crate::config::CgroupDriver;
+use crate::config::{CgroupDriver, ResourceConfig};
 use crate::cri::v1;
 use crate::model::PodUid;
+use crate::model::machine::Machine;
 use crate::model::pod::{Pod, Quantity};
 use crate::sys::cgroup::{Cgroups, Version};
-use crate::sys::machine;
 use crate::task::{DrainSignal, SayOnce};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,13 +41,22 @@ const BEAT: Duration = Duration::from_secs(10);
 /// Pause before the runtime is asked again at start.
 const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 
-/// Addresses of the node, and what pods may use of it.
-type NodeFacts = (Vec<IpAddr>, BTreeMap<Box<str>, Quantity>);
+/// What pods know of their node.
+pub(super) struct NodeSide {
+    /// Its addresses, primary first.
+    pub(super) ips: Vec<IpAddr>,
+    /// What pods may use of it.
+    pub(super) allocatable: BTreeMap<Box<str>, Quantity>,
+    /// What all of them together are held to.
+    pub(super) enforced: List,
+    /// The machine.
+    pub(super) machine: Machine,
+}
 
 /// Runs pods until the process ends.
 pub(super) async fn run(
     deps: KubeletDeps,
-    node: NodeFacts,
+    node: NodeSide,
     (source, pulse): (Arc<Source>, Arc<Pulse>),
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
@@ -51,8 +65,22 @@ pub(super) async fn run(
         return;
     };
     let marks = Arc::new(Marks::default());
+    let enforced = node.enforced.clone();
     let context = Arc::new(context(deps, node, (name, systemd), &marks));
-    serve(context, marks, (source, pulse), changes, drain).await;
+    // Upstream does not start without; what is wrong shows with the first Pod, too.
+    if let Err(problem) = keeper::hold_pods(&context, &enforced).await {
+        tracing::warn!(problem, "the cgroup of all pods");
+    }
+    let keep = {
+        let (context, source) = (context.clone(), source.clone());
+        let drain = drain.clone();
+        async move {
+            drain
+                .unless_draining(keeper::run(&context, &source, &enforced))
+                .await
+        }
+    };
+    tokio::join!(keep, serve(context, marks, (source, pulse), changes, drain));
 }
 
 /// The runtime's name, and whether it leaves cgroups to systemd; asked until it answers.
@@ -87,7 +115,7 @@ async fn ask_runtime(deps: &KubeletDeps) -> (Box<str>, bool) {
 
 fn context(
     deps: KubeletDeps,
-    (host_ips, allocatable): NodeFacts,
+    node: NodeSide,
     (runtime_name, systemd): (Box<str>, bool),
     marks: &Arc<Marks>,
 ) -> Context {
@@ -98,6 +126,25 @@ fn context(
     let cgroups = Cgroups::detect()
         .inspect_err(|error| tracing::warn!(%error, "pods get no cgroup of their own"))
         .ok();
+    let (config, machine) = (&deps.config.resources, &node.machine);
+    let missing = cgroups.as_ref().map(Cgroups::missing).unwrap_or_default();
+    if !missing.is_empty() {
+        tracing::warn!(
+            ?missing,
+            "cgroup controllers are missing: pods are not held to what these count"
+        );
+    }
+    let names = config.cgroups_per_qos.then(|| Names {
+        root: deps.config.cgroup_root.clone(),
+        systemd,
+    });
+    let limits = node_limits(config, machine, cgroups.as_ref());
+    let rules = Rules {
+        cfs: limits.cfs,
+        pids: config.pod_pids,
+        page_sizes: limits.page_sizes.clone(),
+    };
+    let cgroups = PodCgroups::new(cgroups.map(Arc::new), names, rules);
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
@@ -114,16 +161,33 @@ fn context(
         events: deps.events,
         config: deps.config,
         dirs,
-        host_ips,
-        memory_bytes: i64::try_from(machine::read().memory_bytes).unwrap_or(i64::MAX),
-        allocatable,
+        host_ips: node.ips,
+        limits,
+        allocatable: node.allocatable,
         runtime_name,
-        systemd,
-        cgroup_v2: cgroups.as_ref().is_some_and(|c| c.version() == Version::V2),
-        cgroups: cgroups.map(Arc::new),
+        cgroups,
         services: deps.services,
         starts: Semaphore::new(PARALLEL_STARTS),
         clock,
+    }
+}
+
+/// What the node does about resources, of its settings and what the machine can do.
+fn node_limits(config: &ResourceConfig, machine: &Machine, cgroups: Option<&Cgroups>) -> NodeLimits {
+    let bytes = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    let v2 = cgroups.is_some_and(|c| c.version() == Version::V2);
+    NodeLimits {
+        memory: bytes(machine.memory_bytes),
+        swap: bytes(machine.swap_bytes),
+        v2,
+        swap_counted: cgroups.is_some_and(Cgroups::counts_swap),
+        limited_swap: config.limited_swap,
+        single_process_oom_kill: config.single_process_oom_kill.unwrap_or(!v2),
+        cfs: Cfs {
+            enforced: config.cfs_quota,
+            period: u64::try_from(config.cfs_period.as_micros()).unwrap_or(u64::MAX),
+        },
+        page_sizes: machine.hugepages.iter().map(|(size, _)| size * 1024).collect(),
     }
 }
 

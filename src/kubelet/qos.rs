@@ -1,7 +1,8 @@
 //! PURE. Quality of service: the class a Pod's requests and limits give it, and what follows for the OOM killer.
 
 use super::quantity::{self, Amount};
-use crate::model::pod::{Container, Pod, Quantity};
+use super::resources;
+use crate::model::pod::{Container, Pod, Quantity, Resources};
 use std::collections::BTreeMap;
 
 #[cfg(test)]
@@ -40,10 +41,21 @@ const NODE_CRITICAL: i32 = 2_000_001_000;
 
 /// The class of a Pod.
 pub fn class(pod: &Pod) -> Qos {
+    match pod.spec.resources.as_ref() {
+        // What is said of the Pod as a whole decides alone.
+        Some(whole) => class_of(std::iter::once(whole)),
+        None => {
+            let containers = pod.spec.containers.iter().chain(&pod.spec.init_containers);
+            class_of(containers.map(|c| &c.resources))
+        }
+    }
+}
+
+fn class_of<'a>(all: impl Iterator<Item = &'a Resources>) -> Qos {
     let mut requests = [Amount::ZERO; 2];
     let mut limits = [Amount::ZERO; 2];
     let mut all_limited = true;
-    for container in pod.spec.containers.iter().chain(&pod.spec.init_containers) {
+    for resources in all {
         let add = |sums: &mut [Amount; 2], list: &BTreeMap<Box<str>, Quantity>| {
             let amounts = RESOURCES.map(|r| quantity::of(list, r));
             for (sum, amount) in sums.iter_mut().zip(amounts).filter(|(_, a)| a.is_positive()) {
@@ -51,8 +63,8 @@ pub fn class(pod: &Pod) -> Qos {
             }
             amounts.iter().all(|a| a.is_positive())
         };
-        add(&mut requests, &container.resources.requests);
-        all_limited &= add(&mut limits, &container.resources.limits);
+        add(&mut requests, &resources.requests);
+        all_limited &= add(&mut limits, &resources.limits);
     }
     if requests == [Amount::ZERO; 2] && limits == [Amount::ZERO; 2] {
         Qos::BestEffort
@@ -81,6 +93,7 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity: i64) -> 
                 // A sidecar is never killed before the containers it serves.
                 requested = requested.max(pod.spec.containers.iter().map(request).min().unwrap_or(0));
             }
+            let requested = requested.saturating_add(share_of_rest(pod));
             let share = i128::from(requested) * 1000 / i128::from(memory_capacity.max(1));
             let score = 1000 - i64::try_from(share).unwrap_or(1000);
             score.clamp(1000 + OOM_GUARANTEED, OOM_BEST_EFFORT - 1)
@@ -88,40 +101,14 @@ pub fn oom_score_adj(pod: &Pod, container: &Container, memory_capacity: i64) -> 
     }
 }
 
-/// The cgroup that holds a Pod's containers, below `root` (`/` for the whole node): a path with the cgroupfs driver, a
-/// nested slice with systemd's.
-pub fn cgroup_parent(pod: &Pod, root: &str, systemd: bool) -> String {
-    cgroup(root, class(pod), Some(pod.metadata.uid.as_str()), systemd)
-}
-
-/// The cgroup of a class, or of a Pod in it. That of guaranteed Pods holds the other classes too.
-pub fn cgroup(root: &str, class: Qos, pod: Option<&str>, systemd: bool) -> String {
-    let mut parts: Vec<String> = root
-        .split('/')
-        .filter(|p| !p.is_empty())
-        .map(Into::into)
-        .collect();
-    parts.push("kubepods".into());
-    match class {
-        Qos::Guaranteed => {}
-        Qos::Burstable => parts.push("burstable".into()),
-        Qos::BestEffort => parts.push("besteffort".into()),
+/// Memory the Pod as a whole requests beyond its containers (bytes), shared out evenly (KEP-2837).
+fn share_of_rest(pod: &Pod) -> i64 {
+    let asked = |r: &Resources| quantity::of(&r.requests, "memory").value();
+    let whole = resources::pod_level(pod).map_or(0, asked);
+    if whole == 0 {
+        return 0;
     }
-    parts.extend(pod.map(|uid| format!("pod{uid}")));
-    if !systemd {
-        return format!("/{}", parts.join("/"));
-    }
-    // A dash in a slice's name means nesting, so the names themselves must have none.
-    let mut path = String::new();
-    let mut name = String::new();
-    for part in parts {
-        let part = part.trim_end_matches(".slice").replace('-', "_");
-        name = if name.is_empty() {
-            part
-        } else {
-            format!("{name}-{part}")
-        };
-        path = format!("{path}/{name}.slice");
-    }
-    path
+    let inside = resources::of(&resources::container_requests(pod), "memory").value();
+    let count = pod.spec.containers.len() + pod.spec.init_containers.len();
+    whole.saturating_sub(inside) / i64::try_from(count.max(1)).unwrap_or(i64::MAX)
 }

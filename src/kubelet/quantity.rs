@@ -2,7 +2,7 @@
 //!
 //! An amount is held in units of 10⁻⁹; what is finer is rounded away from zero, as the API does.
 
-use crate::model::pod::{Container, Pod, Quantity};
+use crate::model::pod::Quantity;
 use std::collections::BTreeMap;
 
 #[cfg(test)]
@@ -45,6 +45,15 @@ impl Amount {
     pub fn is_positive(self) -> bool {
         self.0 > 0
     }
+    /// Nothing, or less.
+    pub fn is_zero(self) -> bool {
+        self.0 <= 0
+    }
+    /// The difference of two amounts, never less than nothing.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0).max(0))
+    }
     /// The sum of two amounts.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -65,23 +74,6 @@ pub fn parse(quantity: &Quantity) -> Result<Amount, Error> {
 /// quantities, so one that does not parse counts as nothing too.
 pub fn of(list: &BTreeMap<Box<str>, Quantity>, resource: &str) -> Amount {
     list.get(resource).and_then(|q| parse(q).ok()).unwrap_or_default()
-}
-
-/// What a Pod requests of a resource: its containers' sum, or what an init container asks for if that is more.
-pub fn requested(pod: &Pod, resource: &str) -> Amount {
-    let request = |c: &Container| of(&c.resources.requests, resource);
-    let mut sidecars = Amount::ZERO;
-    let mut largest = Amount::ZERO;
-    for container in &pod.spec.init_containers {
-        let mut now = sidecars.plus(request(container));
-        if container.is_sidecar() {
-            sidecars = now;
-        }
-        now = now.max(sidecars);
-        largest = largest.max(now);
-    }
-    let containers = pod.spec.containers.iter().map(request);
-    containers.fold(sidecars, Amount::plus).max(largest)
 }
 
 /// A number of bytes as Go's `BinarySI` writes it: `100Mi`, `1023`.

@@ -5,8 +5,10 @@
 //! in the status, kept over a restart of the agent by way of it), and what the runtime has set. A Pod is run with what
 //! was granted; the rest is [`Pending`] until there is room.
 
+use super::cgroup::plan::{Cfs, shares};
 use super::observed::Limits;
 use super::quantity::{self, Amount};
+use super::resources;
 use crate::model::pod::{Container, Pod, Resources};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -16,12 +18,7 @@ mod tests;
 
 /// Resources that can be resized.
 const RESIZABLE: [&str; 2] = ["cpu", "memory"];
-/// A container without a CPU request, in `cpu.shares`; also the least there is.
-const MIN_SHARES: i64 = 2;
-const MAX_SHARES: i64 = 262_144;
-/// Smallest CFS quota, microseconds.
-const MIN_QUOTA: i64 = 1000;
-/// CFS period, microseconds.
+/// The CFS period quotas are compared in, microseconds.
 pub const PERIOD: i64 = 100_000;
 
 /// Requests and limits by container name.
@@ -137,30 +134,32 @@ pub fn refusal(pod: &Pod, granted: &Grants, room: &Room) -> Option<Pending> {
     None
 }
 
-/// What cgroups are told of a container's requests and limits.
-pub fn limits(resources: &Resources) -> Limits {
+/// What cgroups are told of a container's requests and limits; where it has no limit, the Pod's holds.
+pub fn limits(pod: &Pod, container: &Container, cfs: Cfs) -> Limits {
+    let resources = resources::effective(pod, container);
     let limit = quantity::of(&resources.limits, "cpu").milli();
     let request = match resources.requests.get("cpu") {
         Some(_) => quantity::of(&resources.requests, "cpu").milli(),
         None => limit,
     };
-    let quota = if limit <= 0 {
-        0
-    } else {
-        (limit.saturating_mul(PERIOD) / 1000).max(MIN_QUOTA)
-    };
     Limits {
-        shares: (request.saturating_mul(1024) / 1000).clamp(MIN_SHARES, MAX_SHARES),
-        quota,
+        shares: i64::try_from(shares(request)).unwrap_or(i64::MAX),
+        quota: quota(cfs.quota(limit).unwrap_or(0), cfs.period),
         memory: quantity::of(&resources.limits, "memory").value(),
     }
 }
 
+/// Microseconds of CPU time in every [`PERIOD`], from those in another period.
+pub fn quota(quota: u64, period: u64) -> i64 {
+    let all = u128::from(quota) * u128::from(PERIOD.unsigned_abs()) / u128::from(period.max(1));
+    i64::try_from(all).unwrap_or(i64::MAX)
+}
+
 /// Which resources of a running container are not what its (granted) spec says. A runtime that does not tell has
 /// what it was given.
-pub fn differing(spec: &Container, actual: Option<Limits>) -> Vec<&'static str> {
+pub fn differing(pod: &Pod, spec: &Container, actual: Option<Limits>, cfs: Cfs) -> Vec<&'static str> {
     let Some(actual) = actual else { return Vec::new() };
-    let wanted = limits(&spec.resources);
+    let wanted = limits(pod, spec, cfs);
     let shares = actual.shares == 0 || actual.shares == wanted.shares;
     [
         ("cpu", shares && actual.quota == wanted.quota),

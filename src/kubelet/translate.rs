@@ -11,6 +11,7 @@ mod security;
 mod tests;
 
 pub use container::{ContainerInput, ImageUser, container};
+pub use resources::NodeLimits;
 pub use sandbox::{SandboxInput, sandbox};
 
 /// Labels and annotations by which a node agent finds its Pods again.

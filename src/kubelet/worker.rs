@@ -262,7 +262,9 @@ impl Workers {
         let intent = state.intent();
         let pod = state.pod.clone();
         let probes = self.context.probes.view(&pod.metadata.uid);
-        let memory = state.memory_for(observed).clone();
+        let memory = state.memory_for(observed);
+        memory.cfs = self.context.limits.cfs;
+        let memory = memory.clone();
         let input = Input {
             pod: &pod,
             intent: &intent,

@@ -15,7 +15,7 @@ pub struct Machine {
     pub system_uuid: Box<str>,
     /// Changes with every boot.
     pub boot_id: Box<str>,
-    /// CPUs this process may use.
+    /// CPUs that are online.
     pub cpus: u64,
     /// Physical cores; 0 when the machine does not say.
     pub cpu_cores: u64,
@@ -27,6 +27,8 @@ pub struct Machine {
     pub swap_bytes: u64,
     /// Preallocated huge pages: page size in kiB, and how many.
     pub hugepages: Vec<(u64, u64)>,
+    /// Most processes and threads at a time.
+    pub pid_max: u64,
 }
 
 /// Size of a file system.

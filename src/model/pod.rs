@@ -19,6 +19,7 @@ pub use volume::*;
 
 use super::meta::{Meta, Object};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A Pod.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -97,6 +98,10 @@ pub struct PodSpec {
     pub priority: Option<i32>,
     /// Taints it may run beside.
     pub tolerations: Vec<Toleration>,
+    /// What the RuntimeClass says running the Pod itself takes.
+    pub overhead: BTreeMap<Box<str>, Quantity>,
+    /// Requests and limits of the Pod as a whole.
+    pub resources: Option<Resources>,
     /// Extra condition types that must be true for Ready.
     pub readiness_gates: Vec<ReadinessGate>,
 }
@@ -130,6 +135,8 @@ impl Default for PodSpec {
             runtime_class_name: None,
             priority: None,
             tolerations: Vec::new(),
+            overhead: BTreeMap::new(),
+            resources: None,
             readiness_gates: Vec::new(),
         }
     }

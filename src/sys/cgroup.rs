@@ -4,10 +4,15 @@
 //! in every mounted hierarchy. With the systemd driver nothing here is needed to *make* a pod's slice: systemd makes
 //! parents on its own when the runtime asks for a scope inside.
 //!
+//! What a cgroup is given is a [`CgroupSettings`]; `files` knows the kernel's names for it.
+//!
 //! Never touches the root of a hierarchy, and never writes a limit to a cgroup it was not asked about.
 
+use crate::model::cgroup::CgroupSettings;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -80,6 +85,19 @@ impl Cgroups {
         Ok(Self { hierarchies })
     }
 
+    /// A v2 tree that stands in for the machine's.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn unified(root: &Path) -> Self {
+        let hierarchy = Hierarchy {
+            root: root.to_owned(),
+            controllers: Vec::new(),
+            v2: true,
+        };
+        Self {
+            hierarchies: vec![hierarchy],
+        }
+    }
+
     /// v1, hybrid or v2.
     pub fn version(&self) -> Version {
         let v2 = self.hierarchies.iter().any(|h| h.v2);
@@ -132,18 +150,57 @@ impl Cgroups {
         Ok(())
     }
 
-    /// Sets the CPU share of a cgroup against its siblings, in v1's words (2 to 262144, 1024 for one CPU); on v2 it is
-    /// converted as runc does.
-    pub fn set_cpu_shares(&self, cgroup: &str, shares: u64) -> Result<()> {
+    /// Gives a cgroup what is set. A controller that is not there limits nothing: upstream takes such a machine too,
+    /// but for the ones [`Self::missing`] names.
+    pub fn apply(&self, cgroup: &str, settings: &CgroupSettings) -> Result<()> {
         for hierarchy in self.used() {
             let path = hierarchy.path(cgroup)?;
-            if hierarchy.v2 {
-                write(&path.join("cpu.weight"), &cpu_weight(shares).to_string())?;
-            } else if hierarchy.has("cpu") {
-                write(&path.join("cpu.shares"), &shares.to_string())?;
+            let controllers = hierarchy.controllers_of(&path)?;
+            for write_ in files::writes(settings, hierarchy.v2) {
+                if !controllers.iter().any(|c| &**c == write_.controller) {
+                    continue;
+                }
+                match write(&path.join(&write_.file), &write_.value) {
+                    Err(Error::Io { source, .. })
+                        if write_.optional && source.kind() == ErrorKind::NotFound => {}
+                    done => done?,
+                }
             }
         }
         Ok(())
+    }
+
+    /// What a cgroup has been given, but for huge pages; nothing where it does not exist.
+    pub fn settings(&self, cgroup: &str) -> CgroupSettings {
+        let unified = self.version() == Version::V2;
+        files::settings(unified, |controller, file| {
+            let mut hierarchies = self.used().filter(|h| h.v2 || h.has(controller));
+            let path = hierarchies.next()?.path(cgroup).ok()?;
+            fs::read_to_string(path.join(file)).ok()
+        })
+    }
+
+    /// Controllers Pods need and this machine does not have.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let roots = self.used().filter_map(|h| h.controllers_of(&h.root).ok());
+        let all: Vec<Box<str>> = roots.flatten().collect();
+        let needed = ["cpu", "cpuset", "memory", "pids"];
+        needed
+            .into_iter()
+            .filter(|name| !all.iter().any(|c| **c == **name))
+            .collect()
+    }
+
+    /// Whether swap is counted, and can so be limited. The root cgroup of v2 has no file that tells; our own has.
+    pub fn counts_swap(&self) -> bool {
+        let own = usage::own(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default());
+        self.used().any(|h| {
+            let v2 = own.as_deref().and_then(|name| h.path(name).ok());
+            match v2.filter(|_| h.v2) {
+                Some(dir) => dir.join("memory.swap.max").exists(),
+                None => h.has("memory") && h.root.join("memory.memsw.limit_in_bytes").exists(),
+            }
+        })
     }
 
     /// Process ids in a cgroup and everything below it, in any hierarchy, sorted.
@@ -155,6 +212,16 @@ impl Cgroups {
         pids.sort_unstable();
         pids.dedup();
         Ok(pids)
+    }
+
+    /// Kills every process in a cgroup and below it; returns how many there were.
+    pub fn kill(&self, cgroup: &str) -> Result<usize> {
+        let pids = self.pids(cgroup)?;
+        for pid in &pids {
+            // One that has ended meanwhile is as good as killed, and there is no other reason to fail.
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+        }
+        Ok(pids.len())
     }
 
     /// Removes a cgroup with everything below it, from every hierarchy. What is not there is a success. Processes that
@@ -185,6 +252,15 @@ impl Cgroups {
 impl Hierarchy {
     fn has(&self, controller: &str) -> bool {
         self.controllers.iter().any(|c| &**c == controller)
+    }
+
+    /// Controllers of one of its cgroups.
+    fn controllers_of(&self, path: &Path) -> Result<Vec<Box<str>>> {
+        if !self.v2 {
+            return Ok(self.controllers.clone());
+        }
+        let text = read(&path.join("cgroup.controllers"))?;
+        Ok(text.split_whitespace().map(Into::into).collect())
     }
 
     fn path(&self, cgroup: &str) -> Result<PathBuf> {
@@ -288,8 +364,11 @@ fn make(path: &Path) -> Result<()> {
     }
 }
 
+/// Never makes a file: to the kernel one that is not there is one it does not know.
 fn write(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text).map_err(at(path))
+    let file = fs::OpenOptions::new().write(true).truncate(true).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(at(path))
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -370,6 +449,7 @@ fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
+mod files;
 pub mod usage;
 
 #[cfg(test)]

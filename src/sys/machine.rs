@@ -24,13 +24,30 @@ pub fn read() -> Machine {
         .into(),
         machine_id: machine_id.into(),
         boot_id: text("/proc/sys/kernel/random/boot_id").trim().into(),
-        cpus: std::thread::available_parallelism().map_or(1, |n| n.get() as u64),
+        cpus: online_cpus(&text("/sys/devices/system/cpu/online")),
         cpu_cores,
         cpu_sockets,
         memory_bytes: meminfo_bytes(&meminfo, "MemTotal"),
         swap_bytes: meminfo_bytes(&meminfo, "SwapTotal"),
         hugepages: hugepages(Path::new("/sys/kernel/mm/hugepages")),
+        pid_max: ["/proc/sys/kernel/pid_max", "/proc/sys/kernel/threads-max"]
+            .iter()
+            .filter_map(|file| text(file).trim().parse().ok())
+            .min()
+            .unwrap_or(u64::MAX),
     }
+}
+
+/// How many CPUs `0-3,8` names; where the kernel does not say, what this process may use.
+fn online_cpus(list: &str) -> u64 {
+    let count = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse::<u64>().ok()?, last.parse::<u64>().ok()?);
+        (last.checked_sub(first)?).checked_add(1)
+    };
+    let all: Option<Vec<u64>> = list.trim().split(',').map(count).collect();
+    let mine = || std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    all.map_or_else(mine, |all| all.iter().sum())
 }
 
 fn text(path: &str) -> String {

@@ -41,6 +41,7 @@ pub fn kubelet_config() -> KubeletConfig {
         image_gc: Default::default(),
         volume_stats: Duration::from_secs(60),
         max_images: Some(50),
+        resources: Default::default(),
     }
 }
 

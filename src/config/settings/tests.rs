@@ -49,7 +49,7 @@ fn with(files: &[(&str, &str)], args: &[&str]) -> Result<Arc<Config>, Error> {
 }
 
 /// With this below the head of a file, and flags.
-fn file(yaml: &str, args: &[&str]) -> Result<Arc<Config>, Error> {
+pub(in crate::config) fn file(yaml: &str, args: &[&str]) -> Result<Arc<Config>, Error> {
     let text = format!("{HEAD}{yaml}");
     with(&[("/k.yaml", &text)], &[&["--config=/k.yaml"], args].concat())
 }
@@ -89,7 +89,11 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
         Kind::Thresholds => (json!({"memory.available": "7%"}), "memory.available<7%".into()),
         Kind::Periods => (json!({"memory.available": "7s"}), "memory.available=7s".into()),
         Kind::Reclaims => (json!({"memory.available": "7Mi"}), "memory.available=7Mi".into()),
+        Kind::Duration if field.path == "cpuCFSQuotaPeriod" => plain("7ms"),
         Kind::Duration => plain("7s"),
+        Kind::Reserved => (json!({"cpu": "7"}), "cpu=7".into()),
+        Kind::Enforced => (json!(["none"]), "none".into()),
+        Kind::Cpus => plain("0-1"),
         Kind::Ip => plain("10.1.2.3"),
         Kind::Ips => (json!(["10.1.2.3", "fd00::1"]), "10.1.2.3,fd00::1".into()),
         Kind::Path | Kind::PathOrNone | Kind::Socket | Kind::Cgroup => plain("/another"),

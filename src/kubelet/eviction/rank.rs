@@ -3,7 +3,7 @@
 use super::signals::{Layout, resource};
 use super::{PodUsage, Resource};
 use crate::config::Signal;
-use crate::kubelet::quantity;
+use crate::kubelet::resources;
 use crate::model::pod::Pod;
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -106,7 +106,8 @@ fn files(used: &PodUsage, measure: Measure) -> (u64, u64) {
 fn requested(pod: &Pod, resource: Resource) -> i128 {
     match resource {
         Resource::Memory | Resource::EphemeralStorage => {
-            i128::from(quantity::requested(pod, resource.as_str()).value())
+            let all = resources::requests(pod);
+            i128::from(resources::of(&all, resource.as_str()).value())
         }
         Resource::Inodes | Resource::Pids => 0,
     }

@@ -238,11 +238,9 @@ async fn configure(
         },
         env: &env,
         mounts: &mounts,
-        memory_capacity: context.memory_bytes,
+        node: &context.limits,
         seccomp_root: &context.config.root_dir.join("seccomp"),
         seccomp_default: false,
-        cgroup_v2: context.cgroup_v2,
-        single_process_oom_kill: !context.cgroup_v2,
     })
     .map_err(config_error)
 }

@@ -1,20 +1,17 @@
 //! PURE. `status` of our Node: capacity, allocatable, addresses, nodeInfo, conditions.
 
+use super::allocatable;
 use super::extras::{self, Extras};
+use crate::config::{EvictionConfig, ResourceConfig};
 use crate::kubelet::eviction::{Pressure, Pressures};
 use crate::model::machine::{Disk, Machine};
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::net::IpAddr;
 
 /// What our Node reports as `kubeletVersion`: the Kubernetes release whose behaviour we follow, and who we are as
 /// semver build metadata, so that version skew checks read it as that release.
 pub const KUBELET_VERSION: &str = concat!("v1.36.3+rustlet.", env!("CARGO_PKG_VERSION"));
-
-/// kubelet's default hard eviction limit for memory: kept from pods.
-const RESERVED_MEMORY: u64 = 100 << 20;
-/// kubelet's default hard eviction limit for the node's disk, in percent: kept from pods.
-const RESERVED_DISK_PERCENT: u64 = 10;
 
 /// What does not change while the agent runs, or only slowly.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +26,10 @@ pub struct Facts {
     pub ips: Vec<IpAddr>,
     /// Most pods.
     pub max_pods: u32,
+    /// What is kept from Pods.
+    pub resources: ResourceConfig,
+    /// What eviction keeps free.
+    pub eviction: EvictionConfig,
     /// Port of the kubelet's server.
     pub port: u16,
     /// `containerd://2.4.2`.
@@ -155,8 +156,8 @@ pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<
 /// The whole status as JSON, for a create or, with `addresses` replaced, for a strategic merge patch.
 pub fn status(facts: &Facts, conditions: &[Condition], now: Timestamp) -> Value {
     let mut status = json!({
-        "capacity": capacity(facts),
-        "allocatable": allocatable(facts),
+        "capacity": allocatable::json(&allocatable::capacity(facts)),
+        "allocatable": allocatable::json(&allocatable::allocatable(facts)),
         "addresses": addresses(facts),
         "conditions": conditions.iter().map(|c| condition(c, now)).collect::<Vec<_>>(),
         "daemonEndpoints": {"kubeletEndpoint": {"Port": facts.port}},
@@ -201,64 +202,6 @@ fn addresses(facts: &Facts) -> Vec<Value> {
         .collect();
     all.push(json!({"type": "Hostname", "address": facts.name}));
     all
-}
-
-fn kibibytes(bytes: u64) -> String {
-    format!("{}Ki", bytes / 1024)
-}
-
-/// `hugepages-2Mi`, `hugepages-1Gi`, … from a page size in kiB.
-fn hugepages_name(size_kib: u64) -> String {
-    match size_kib {
-        size if size % (1 << 20) == 0 => format!("hugepages-{}Gi", size >> 20),
-        size if size % (1 << 10) == 0 => format!("hugepages-{}Mi", size >> 10),
-        size => format!("hugepages-{size}Ki"),
-    }
-}
-
-fn hugepages(facts: &Facts) -> impl Iterator<Item = (String, u64)> {
-    facts
-        .machine
-        .hugepages
-        .iter()
-        .map(|(size, count)| (hugepages_name(*size), size.saturating_mul(*count) * 1024))
-}
-
-fn capacity(facts: &Facts) -> Value {
-    resources(
-        facts,
-        facts.machine.memory_bytes,
-        kibibytes(facts.disk.capacity_bytes),
-    )
-}
-
-/// Capacity without what kubelet keeps back by default, and without preallocated huge pages.
-fn allocatable(facts: &Facts) -> Value {
-    let huge: u64 = hugepages(facts).map(|(_, bytes)| bytes).sum();
-    let memory = facts
-        .machine
-        .memory_bytes
-        .saturating_sub(RESERVED_MEMORY)
-        .saturating_sub(huge);
-    let disk = facts.disk.capacity_bytes / 100 * (100 - RESERVED_DISK_PERCENT);
-    resources(facts, memory, disk.to_string())
-}
-
-fn resources(facts: &Facts, memory: u64, disk: String) -> Value {
-    let mut all = Map::new();
-    all.insert("cpu".into(), facts.machine.cpus.to_string().into());
-    all.insert("memory".into(), kibibytes(memory).into());
-    all.insert("pods".into(), facts.max_pods.to_string().into());
-    all.insert("ephemeral-storage".into(), disk.into());
-    for (name, bytes) in hugepages(facts) {
-        let amount = if bytes == 0 {
-            "0".to_owned()
-        } else {
-            kibibytes(bytes)
-        };
-        all.insert(name, amount.into());
-    }
-    Value::Object(all)
 }
 
 fn node_info(facts: &Facts) -> Value {

@@ -110,7 +110,9 @@ fn start(server: Arc<Server>, cri: FakeCri) -> World {
         images: images.subscribe(),
     };
     let runtime = Arc::new(cri.clone());
-    let mut agent = NodeAgent::new(config, ips, runtime, server.clone(), server.clone()).showing(views);
+    let mut agent = NodeAgent::new(config, ips, runtime, server.clone(), server.clone())
+        .unwrap()
+        .showing(views);
     agent.facts.machine.machine_id = "ours".into();
     agent.facts.machine.system_uuid = "ours".into();
     tokio::spawn(agent.run(drain.signal()));

@@ -5,7 +5,7 @@
 
 use crate::cri::{POD_UID_LABEL, v1};
 use crate::kubelet::observed::{ContainerState, Limits, Observed, RunState, Sandbox, User};
-use crate::kubelet::resize::PERIOD;
+use crate::kubelet::resize;
 use crate::model::PodUid;
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -175,14 +175,15 @@ fn user(status: &v1::ContainerStatus) -> Option<User> {
 
 fn limits(status: &v1::ContainerStatus) -> Option<Limits> {
     let linux = status.resources.as_ref()?.linux.as_ref()?;
-    let quota = if linux.cpu_period > 0 && linux.cpu_quota > 0 {
-        linux.cpu_quota.saturating_mul(PERIOD) / linux.cpu_period
-    } else {
-        0
-    };
+    let positive = |number| u64::try_from(number).unwrap_or(0);
+    let (quota, period) = (positive(linux.cpu_quota), positive(linux.cpu_period));
     Some(Limits {
         shares: linux.cpu_shares,
-        quota,
+        quota: if period > 0 {
+            resize::quota(quota, period)
+        } else {
+            0
+        },
         memory: linux.memory_limit_in_bytes.max(0),
     })
 }

@@ -133,7 +133,7 @@ impl<'a> Pass<'a> {
 
     /// Gives a running container what its spec has been granted; true when it has to be restarted for that.
     fn resize(&mut self, spec: &Container, running: &ContainerState) -> bool {
-        let changed = resize::differing(spec, running.limits);
+        let changed = resize::differing(self.input.pod, spec, running.limits, self.input.memory.cfs);
         if changed.is_empty() {
             return false;
         }

@@ -116,21 +116,32 @@ fn a_sidecar_is_as_safe_as_what_it_serves() {
 }
 
 #[test]
-fn cgroup_parents() {
+fn the_pod_as_a_whole_decides_its_class() {
     let none = ("", "");
-    let mut p = pod(vec![container(none, none)]);
-    p.metadata.uid = "1-2".into();
-    assert_eq!(cgroup_parent(&p, "/", false), "/kubepods/besteffort/pod1-2");
-    assert_eq!(
-        cgroup_parent(&p, "/lab/n1", false),
-        "/lab/n1/kubepods/besteffort/pod1-2"
-    );
-    let slices = "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1_2.slice";
-    assert_eq!(cgroup_parent(&p, "/", true), slices);
-    p.spec.containers = vec![container(("1", "1Gi"), ("1", "1Gi"))];
-    assert_eq!(cgroup_parent(&p, "/", false), "/kubepods/pod1-2");
-    assert_eq!(
-        cgroup_parent(&p, "/x.slice", true),
-        "/x.slice/x-kubepods.slice/x-kubepods-pod1_2.slice"
-    );
+    let whole = |requests, limits| Some(container(requests, limits).resources);
+    let mut p = pod(vec![container(("1", "1Gi"), ("1", "1Gi"))]);
+    for (resources, want) in [
+        (whole(("1", "1Gi"), ("1", "1Gi")), Qos::Guaranteed),
+        (whole(("1", "1Gi"), ("2", "1Gi")), Qos::Burstable),
+        (whole(("1", "1Gi"), ("1", "")), Qos::Burstable),
+        (whole(("1", ""), none), Qos::Burstable),
+        (whole(none, none), Qos::BestEffort),
+        (None, Qos::Guaranteed),
+    ] {
+        p.spec.resources = resources;
+        assert_eq!(class(&p), want, "{:?}", p.spec.resources);
+    }
+}
+
+#[test]
+fn memory_of_the_pod_beyond_its_containers_makes_all_of_them_safer() {
+    let gib = 1 << 30;
+    let (a, b) = (container(("", "1Gi"), ("", "")), container(("", ""), ("", "")));
+    let mut p = pod(vec![a.clone(), b.clone()]);
+    let scores = |p: &Pod| [&a, &b].map(|c| oom_score_adj(p, c, 10 * gib));
+    assert_eq!(scores(&p), [900, 999]);
+    p.spec.resources = Some(container(("", "5Gi"), ("", "")).resources);
+    assert_eq!(scores(&p), [700, 800], "2 GiB each");
+    p.spec.resources = Some(container(("1", ""), ("", "")).resources);
+    assert_eq!(scores(&p), [900, 999], "nothing is said of memory");
 }

@@ -92,21 +92,3 @@ fn numbers_are_written_as_go_writes_them() {
         );
     }
 }
-
-#[test]
-fn a_pod_requests_what_its_containers_need_at_the_same_time() {
-    use crate::testing::builders::{container, pod, sidecar};
-    let with = |mut container: Container, amount: &str| {
-        let requests = &mut container.resources.requests;
-        requests.insert("memory".into(), Quantity(amount.into()));
-        container
-    };
-    let mut pod = pod("p", &[]);
-    pod.spec.containers = vec![with(container("a"), "10"), with(container("b"), "5")];
-    assert_eq!(requested(&pod, "memory").value(), 15);
-    pod.spec.init_containers = vec![with(container("i"), "14"), with(sidecar("s"), "3")];
-    assert_eq!(requested(&pod, "memory").value(), 18);
-    pod.spec.init_containers.push(with(container("j"), "20"));
-    assert_eq!(requested(&pod, "memory").value(), 23);
-    assert_eq!(requested(&pod, "cpu"), Amount::ZERO);
-}

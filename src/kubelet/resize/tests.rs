@@ -53,8 +53,10 @@ fn what_is_told_to_cgroups() {
             quota,
             memory,
         };
+        let mut c = container("c");
+        c.resources = resources(&requests, &limits_);
         assert_eq!(
-            limits(&resources(&requests, &limits_)),
+            limits(&pod("p", &[]), &c, Cfs::default()),
             want,
             "{requests:?} {limits_:?}"
         );
@@ -129,19 +131,20 @@ fn what_was_granted_is_remembered_by_the_status() {
 fn a_container_is_held_against_what_the_runtime_says() {
     let mut c = container("a");
     c.resources = resources(&[("cpu", "1")], &[("cpu", "2"), ("memory", "1Mi")]);
-    let right = limits(&c.resources);
+    let (p, cfs) = (pod("p", &[]), Cfs::default());
+    let right = limits(&p, &c, cfs);
     let with = |change: fn(&mut Limits)| {
         let mut limits = right;
         change(&mut limits);
         Some(limits)
     };
     let none: [&str; 0] = [];
-    assert_eq!(differing(&c, Some(right)), none);
-    assert_eq!(differing(&c, None), none, "a runtime that does not say");
-    assert_eq!(differing(&c, with(|l| l.shares = 0)), none, "nor that");
-    assert_eq!(differing(&c, with(|l| l.shares = 2)), ["cpu"]);
-    assert_eq!(differing(&c, with(|l| l.quota = 0)), ["cpu"]);
-    assert_eq!(differing(&c, with(|l| l.memory = 5)), ["memory"]);
+    assert_eq!(differing(&p, &c, Some(right), cfs), none);
+    assert_eq!(differing(&p, &c, None, cfs), none, "a runtime that does not say");
+    assert_eq!(differing(&p, &c, with(|l| l.shares = 0), cfs), none, "nor that");
+    assert_eq!(differing(&p, &c, with(|l| l.shares = 2), cfs), ["cpu"]);
+    assert_eq!(differing(&p, &c, with(|l| l.quota = 0), cfs), ["cpu"]);
+    assert_eq!(differing(&p, &c, with(|l| l.memory = 5), cfs), ["memory"]);
     c.resize_policy = vec![ResizePolicy {
         resource_name: "memory".into(),
         restart_policy: "RestartContainer".into(),

@@ -3,8 +3,9 @@
 use super::Collector;
 use super::snapshot::{ContainerUse, PodUse, Snapshot, Used, from_cri};
 use crate::cri::{self, Images, POD_UID_LABEL, v1};
+use crate::kubelet::cgroup::names::Names;
 use crate::kubelet::images::reference;
-use crate::kubelet::qos::{self, Qos};
+use crate::kubelet::qos::Qos;
 use crate::kubelet::volume::blocking;
 use crate::model::PodUid;
 use crate::model::usage::{CgroupUse, MachineUse};
@@ -169,13 +170,22 @@ fn listed(
     pods
 }
 
+/// What the cgroups of Pods are called here: by what is there.
+pub(super) fn names(cgroups: &Cgroups, root: &str) -> Names {
+    let named = |systemd| Names {
+        root: root.into(),
+        systemd,
+    };
+    named(cgroups.exists(&named(true).class(Qos::Guaranteed)))
+}
+
 /// Reads the cgroups of Pods, their containers, the classes, and the machine.
 fn read(cgroups: &Cgroups, root: &str, pods: &mut [PodUse], snapshot: &mut Snapshot) {
     let used = |id: String| cgroups.usage(&id).map(|usage| Used::new(id, usage));
-    let systemd = cgroups.exists(&qos::cgroup(root, Qos::Guaranteed, None, true));
+    let names = names(cgroups, root);
     snapshot.groups = CLASSES
         .iter()
-        .filter_map(|class| used(qos::cgroup(root, *class, None, systemd)))
+        .filter_map(|class| used(names.class(*class)))
         .collect();
     snapshot.root = Used::new(
         "/",
@@ -191,7 +201,7 @@ fn read(cgroups: &Cgroups, root: &str, pods: &mut [PodUse], snapshot: &mut Snaps
     for pod in pods {
         let found = CLASSES
             .iter()
-            .find_map(|class| used(qos::cgroup(root, *class, Some(&pod.uid), systemd)));
+            .find_map(|class| used(names.pod(*class, &pod.uid.as_str().into())));
         let Some(found) = found else { continue };
         let below = cgroups.below(&found.id);
         for container in pod.containers.iter_mut().chain(&mut pod.sandbox) {

@@ -2,10 +2,10 @@
 //! however many Pods there are.
 
 use super::Collector;
-use super::collect::machine_use;
+use super::collect::{machine_use, names};
 use super::disk::place;
 use crate::cri::v1;
-use crate::kubelet::qos::{self, Qos};
+use crate::kubelet::qos::Qos;
 use crate::kubelet::volume::blocking;
 use crate::model::usage::{CgroupUse, FsUse, MachineUse};
 use crate::sys::usage;
@@ -58,8 +58,7 @@ pub(super) async fn look(collector: &Collector) -> NodeUse {
         };
         if let Some(cgroups) = cgroups {
             found.root = cgroups.usage("/").map(|root| machine_use(root, &machine));
-            let systemd = cgroups.exists(&qos::cgroup(&parent, Qos::Guaranteed, None, true));
-            found.pods = cgroups.usage(&qos::cgroup(&parent, Qos::Guaranteed, None, systemd));
+            found.pods = cgroups.usage(&names(&cgroups, &parent).class(Qos::Guaranteed));
         }
         found.machine = machine;
         Ok(found)

@@ -139,11 +139,13 @@ impl Conditions<'_> {
 
     /// What was granted has not been given yet.
     fn resize_in_progress(&self) -> Option<Verdict> {
+        let (pod, cfs) = (self.input.pod, self.input.memory.cfs);
         let underway = |c: &Instance| {
-            let spec = self.input.pod.container(&c.name);
-            let kept = spec.filter(|(spec, init)| !init || spec.is_sidecar());
-            c.state == RunState::Running
-                && kept.is_some_and(|(spec, _)| !differing(spec, c.limits).is_empty())
+            let kept = pod
+                .container(&c.name)
+                .filter(|(spec, init)| !init || spec.is_sidecar());
+            let differs = |spec| !differing(pod, spec, c.limits, cfs).is_empty();
+            c.state == RunState::Running && kept.is_some_and(|(spec, _)| differs(spec))
         };
         if !self.input.observed.containers.iter().any(underway) {
             return None;

@@ -133,7 +133,8 @@ fn from_instance(
     let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
     s.restart_count = s.restart_count.max(attempt);
     give_resources(&mut s, spec);
-    let underway = instance.state == RunState::Running && !differing(spec, instance.limits).is_empty();
+    let differing = differing(input.pod, spec, instance.limits, input.memory.cfs);
+    let underway = instance.state == RunState::Running && !differing.is_empty();
     if let Some(before) = old.and_then(|o| o.resources.as_ref()).filter(|_| underway) {
         // Granted and not yet given.
         s.resources = Some(requirements(before));

@@ -1,7 +1,7 @@
 //! PURE. `ContainerConfig`.
 
 use super::sandbox::pod_labels;
-use super::{Error, field, keys, resources, security};
+use super::{Error, NodeLimits, field, keys, security};
 use crate::cri::v1;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::{env, hash};
@@ -38,16 +38,12 @@ pub struct ContainerInput<'a> {
     pub env: &'a [(String, String)],
     /// Volumes, `/etc/hosts` and the termination message file, ready to be mounted.
     pub mounts: &'a [v1::Mount],
-    /// Memory of the node, bytes.
-    pub memory_capacity: i64,
+    /// What the node does about resources.
+    pub node: &'a NodeLimits,
     /// Directory of local seccomp profiles.
     pub seccomp_root: &'a Path,
     /// Use the runtime's seccomp profile where the Pod names none.
     pub seccomp_default: bool,
-    /// The node uses cgroup v2.
-    pub cgroup_v2: bool,
-    /// Out of memory kills one process, not the whole container (cgroup v2).
-    pub single_process_oom_kill: bool,
 }
 
 /// The config of one attempt of a container.
@@ -97,7 +93,7 @@ pub fn container(input: &ContainerInput<'_>) -> Result<v1::ContainerConfig, Erro
         stdin_once: spec.stdin_once,
         tty: spec.tty,
         linux: Some(v1::LinuxContainerConfig {
-            resources: Some(resources::linux(input)),
+            resources: Some(input.node.container(pod, spec)),
             security_context: Some(security::container(input)?),
         }),
         ..v1::ContainerConfig::default()

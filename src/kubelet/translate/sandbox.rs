@@ -1,6 +1,6 @@
 //! PURE. `PodSandboxConfig`.
 
-use super::{Error, field, keys, security};
+use super::{Error, NodeLimits, field, keys, security};
 use crate::cri::v1;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::hosts;
@@ -37,10 +37,12 @@ pub struct SandboxInput<'a> {
     pub dns: &'a v1::DnsConfig,
     /// Cluster domain, as `cluster.local`.
     pub cluster_domain: &'a str,
-    /// From [`crate::kubelet::qos::cgroup_parent`].
+    /// From [`crate::kubelet::cgroup::PodCgroups::parent`].
     pub cgroup_parent: &'a str,
     /// Directory layout.
     pub dirs: &'a Dirs,
+    /// What the node does about resources.
+    pub node: &'a NodeLimits,
 }
 
 /// The sandbox config of a Pod. The same input gives the same config, so it can be built again for
@@ -59,6 +61,7 @@ pub fn sandbox(input: &SandboxInput<'_>) -> Result<v1::PodSandboxConfig, Error> 
     } else {
         hosts::kernel_name(pod, &hosts::names(pod, input.cluster_domain)?)?
     };
+    let (resources, overhead) = input.node.sandbox(pod);
     let mut annotations = owned(&meta.annotations);
     annotations.insert(keys::CONFIG_SEEN.into(), input.seen.to_string());
     annotations.insert(keys::CONFIG_SOURCE.into(), "api".into());
@@ -90,8 +93,8 @@ pub fn sandbox(input: &SandboxInput<'_>) -> Result<v1::PodSandboxConfig, Error> 
             cgroup_parent: input.cgroup_parent.to_owned(),
             security_context: Some(security::sandbox(pod)?),
             sysctls: sysctls(pod)?,
-            overhead: None,
-            resources: None,
+            overhead: Some(overhead),
+            resources: Some(resources),
         }),
     })
 }

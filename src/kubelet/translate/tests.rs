@@ -28,6 +28,7 @@ fn sandbox_of(pod: &Pod) -> Result<v1::PodSandboxConfig, Error> {
         cluster_domain: "cluster.local",
         cgroup_parent: "/kubepods/besteffort/poduid-p",
         dirs: &dirs(),
+        node: node(),
     })
 }
 
@@ -41,12 +42,19 @@ fn input(pod: &Pod) -> ContainerInput<'_> {
         image_user: ImageUser::default(),
         env: &[],
         mounts: &[],
-        memory_capacity: 8 << 30,
+        node: node(),
         seccomp_root: Path::new("/var/lib/kubelet/seccomp"),
         seccomp_default: false,
-        cgroup_v2: false,
-        single_process_oom_kill: false,
     }
+}
+
+/// A node with 8 GiB.
+fn node() -> &'static NodeLimits {
+    static NODE: std::sync::LazyLock<NodeLimits> = std::sync::LazyLock::new(|| NodeLimits {
+        memory: 8 << 30,
+        ..NodeLimits::default()
+    });
+    &NODE
 }
 
 fn security_of(pod: &Pod) -> Result<v1::LinuxContainerSecurityContext, Error> {
@@ -398,30 +406,6 @@ fn cpu_and_memory() {
         of(&[("cpu", "1m")], &[("cpu", "1m")]),
         (2, 1000, 0, 999),
         "never below what the kernel takes"
-    );
-}
-
-#[test]
-fn out_of_memory_kills_the_whole_container_on_cgroup_v2() {
-    let p = pod("p", &["a"]);
-    let unified = |v2, single| {
-        let input = ContainerInput {
-            cgroup_v2: v2,
-            single_process_oom_kill: single,
-            ..input(&p)
-        };
-        container(&input)
-            .unwrap()
-            .linux
-            .unwrap()
-            .resources
-            .unwrap()
-            .unified
-            .contains_key("memory.oom.group")
-    };
-    assert_eq!(
-        [unified(true, false), unified(true, true), unified(false, false)],
-        [true, false, false]
     );
 }
 

@@ -8,7 +8,6 @@ use crate::kubelet::execute::{self, Start, Steering, Stop};
 use crate::kubelet::metrics;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
-use crate::kubelet::resize;
 use crate::kubelet::volume::Paths;
 use crate::model::pod::{Pod, ResourceFieldRef};
 use crate::model::{ContainerId, PodUid};
@@ -121,11 +120,11 @@ impl Workers {
         let Some((spec, _)) = state.pod.container(name) else {
             return;
         };
-        let (limits, pod) = (resize::limits(&spec.resources), state.pod.clone());
+        let (resources, pod) = (self.context.limits.update(&state.pod, spec), state.pod.clone());
         let (context, observer) = (self.context.clone(), self.observer.clone());
         let key = Key::Resize(id.clone());
         self.spawn(slot, state, key.clone(), async move {
-            let done = execute::resize_container(&context, &pod, &id, limits).await;
+            let done = execute::resize_container(&context, &pod, &id, resources).await;
             observer.doubt(&pod.metadata.uid, &id);
             Done::Plain(key, done)
         });

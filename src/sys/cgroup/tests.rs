@@ -121,26 +121,66 @@ fn v2_levels_pass_their_controllers_on() {
     assert_eq!(tree.read("kubepods/cgroup.subtree_control"), "");
 }
 
-#[test]
-fn cpu_shares_go_to_the_cpu_controller_or_become_a_weight() {
-    let (cpu, memory, v2) = (Tree::new(), Tree::new(), Tree::new());
-    for tree in [&cpu, &memory, &v2] {
-        tree.file("kubepods/x", "");
+fn some() -> CgroupSettings {
+    CgroupSettings {
+        cpu_shares: Some(512),
+        memory: Some(4096),
+        pids: Some(10),
+        hugepages: [(2 << 20, 0)].into(),
+        ..CgroupSettings::default()
     }
-    let v1 = vec![
-        hierarchy(cpu.0.path(), &["cpu", "cpuacct"], false),
-        hierarchy(memory.0.path(), &["memory"], false),
-    ];
-    Cgroups { hierarchies: v1 }
-        .set_cpu_shares("/kubepods", 512)
-        .unwrap();
-    assert_eq!(cpu.read("kubepods/cpu.shares"), "512");
-    assert!(!memory.has("kubepods/cpu.shares"));
-    let unified = Cgroups {
-        hierarchies: vec![hierarchy(v2.0.path(), &[], true)],
+}
+
+#[test]
+fn settings_go_to_the_hierarchy_of_their_controller() {
+    let (cpu, memory) = (Tree::new(), Tree::new());
+    cpu.file("kubepods/cpu.shares", "");
+    memory.file("kubepods/memory.limit_in_bytes", "");
+    let v1 = Cgroups {
+        hierarchies: vec![
+            hierarchy(cpu.0.path(), &["cpu", "cpuacct"], false),
+            hierarchy(memory.0.path(), &["memory"], false),
+        ],
     };
-    unified.set_cpu_shares("/kubepods", 1024).unwrap();
-    assert_eq!(v2.read("kubepods/cpu.weight"), "100");
+    v1.apply("/kubepods", &some()).unwrap();
+    assert_eq!(cpu.read("kubepods/cpu.shares"), "512");
+    assert_eq!(memory.read("kubepods/memory.limit_in_bytes"), "4096");
+    assert!(!memory.has("kubepods/cpu.shares") && !cpu.has("kubepods/pids.max"));
+    assert_eq!(v1.missing(), ["cpuset", "pids"]);
+    let read = v1.settings("/kubepods");
+    assert_eq!(
+        (read.cpu_shares, read.memory, read.pids),
+        (Some(512), Some(4096), None)
+    );
+    assert_eq!(v1.settings("/gone"), CgroupSettings::default());
+}
+
+#[test]
+fn on_v2_only_controllers_the_cgroup_has_are_set() {
+    let tree = Tree::new();
+    tree.file("cgroup.controllers", "cpu io memory pids\n");
+    tree.file("kubepods/cgroup.controllers", "cpu memory\n")
+        .file("kubepods/cpu.weight", "100")
+        .file("kubepods/memory.max", "max");
+    let v2 = Cgroups {
+        hierarchies: vec![hierarchy(tree.0.path(), &[], true)],
+    };
+    v2.apply("/kubepods", &some()).unwrap();
+    assert_eq!(tree.read("kubepods/cpu.weight"), "20");
+    assert_eq!(tree.read("kubepods/memory.max"), "4096");
+    assert!(!tree.has("kubepods/pids.max") && !tree.has("kubepods/hugetlb.2MB.max"));
+    assert_eq!(v2.settings("/kubepods").memory, Some(4096));
+    assert_eq!(v2.missing(), ["cpuset"]);
+    tree.file("kubepods/cgroup.controllers", "hugetlb\n")
+        .file("kubepods/hugetlb.2MB.max", "max");
+    v2.apply("/kubepods", &some()).unwrap();
+    assert_eq!(
+        tree.read("kubepods/hugetlb.2MB.max"),
+        "0",
+        "a kernel without .rsvd"
+    );
+    let gone = v2.apply("/gone", &some()).unwrap_err();
+    assert!(gone.to_string().contains("gone/cgroup.controllers"), "{gone}");
 }
 
 #[test]

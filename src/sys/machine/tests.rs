@@ -37,3 +37,14 @@ fn this_machine_has_cpus_memory_and_a_kernel() {
     assert!(machine.cpus > 0 && machine.memory_bytes > 0 && !machine.kernel.is_empty());
     assert!(disk(Path::new("/")).unwrap().capacity_bytes > 0);
 }
+
+#[test]
+fn online_cpus_are_counted() {
+    for (list, want) in [("0\n", 1), ("0-3\n", 4), ("0-1,4,6-7\n", 5)] {
+        assert_eq!(online_cpus(list), want, "{list}");
+    }
+    assert!(
+        online_cpus("") > 0 && online_cpus("3-1") > 0,
+        "what is not understood counts as not said"
+    );
+}

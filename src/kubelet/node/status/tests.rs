@@ -1,5 +1,15 @@
 use super::*;
+use crate::config::{Level, Signal, Threshold};
 use crate::cri::v1::{RuntimeCondition, RuntimeStatus};
+
+pub(in crate::kubelet::node) fn hard(signal: Signal, level: Level) -> Threshold {
+    Threshold {
+        signal,
+        level,
+        grace: std::time::Duration::ZERO,
+        reclaim: None,
+    }
+}
 
 pub(in crate::kubelet::node) fn facts() -> Facts {
     Facts {
@@ -17,6 +27,7 @@ pub(in crate::kubelet::node) fn facts() -> Facts {
             memory_bytes: 4 << 30,
             swap_bytes: 0,
             hugepages: vec![(2048, 3), (1 << 20, 0)],
+            pid_max: 32_768,
         },
         disk: Disk {
             capacity_bytes: 100 << 30,
@@ -24,6 +35,20 @@ pub(in crate::kubelet::node) fn facts() -> Facts {
         },
         ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
         max_pods: 110,
+        resources: ResourceConfig::default(),
+        eviction: EvictionConfig {
+            thresholds: vec![
+                hard(
+                    Signal::MemoryAvailable,
+                    Level::Quantity {
+                        value: 100 << 20,
+                        text: "100Mi".into(),
+                    },
+                ),
+                hard(Signal::NodeFsAvailable, Level::Part(0.1)),
+            ],
+            ..EvictionConfig::default()
+        },
         port: 10250,
         runtime: "containerd://2.4.2".into(),
         extras: Extras::default(),
@@ -39,19 +64,13 @@ fn capacity_and_allocatable_are_quantities() {
     let status = status(&facts(), &[], at(0));
     let (capacity, allocatable) = (&status["capacity"], &status["allocatable"]);
     assert_eq!(capacity["cpu"], "2");
-    assert_eq!(capacity["memory"], "4194304Ki");
+    assert_eq!(capacity["memory"], "4Gi");
     assert_eq!(capacity["pods"], "110");
-    assert_eq!(capacity["ephemeral-storage"], "104857600Ki");
-    assert_eq!(capacity["hugepages-2Mi"], "6144Ki");
+    assert_eq!(capacity["ephemeral-storage"], "100Gi");
+    assert_eq!(capacity["hugepages-2Mi"], "6Mi");
     assert_eq!(capacity["hugepages-1Gi"], "0");
-    assert_eq!(
-        allocatable["memory"],
-        format!("{}Ki", (4 << 20) - 100 * 1024 - 6144)
-    );
-    assert_eq!(
-        allocatable["ephemeral-storage"],
-        (((100_u64 << 30) / 100) * 90).to_string()
-    );
+    assert_eq!(allocatable["memory"], format!("{}Mi", 4096 - 100 - 6));
+    assert_eq!(allocatable["cpu"], "2");
 }
 
 #[test]

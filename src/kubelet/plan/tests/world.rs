@@ -123,7 +123,8 @@ impl World {
                 let spec = self.pod.clone();
                 let c = self.observed.containers.iter_mut().find(|c| c.id == *id).unwrap();
                 assert!(alive(c), "resized a container that does not run");
-                c.limits = Some(resize::limits(&spec.container(&c.name).unwrap().0.resources));
+                let (asked, _) = spec.container(&c.name).unwrap();
+                c.limits = Some(resize::limits(&spec, asked, self.memory.cfs));
             }
             // It waits for others, which the same plan stops.
             Action::StopContainer { hold: true, .. } => {}

@@ -3,10 +3,14 @@
 use super::super::serve;
 use crate::api::{Change, ConfigObject};
 use crate::config::KubeletConfig;
+use crate::kubelet::cgroup::PodCgroups;
+use crate::kubelet::cgroup::names::Names;
+use crate::kubelet::cgroup::plan::Rules;
 use crate::kubelet::context::{Clock, Context, PARALLEL_STARTS};
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::probe::Probes;
+use crate::kubelet::translate::NodeLimits;
 use crate::kubelet::volume::Volumes;
 use crate::kubelet::worker::Marks;
 use crate::model::pod::{Pod, Quantity};
@@ -124,6 +128,10 @@ impl World {
         let clock: Clock = Arc::new(move || *now.lock().unwrap());
         let marks = marks.clone();
         let services = watch::channel(Arc::default()).1;
+        let names = Names {
+            root: config.cgroup_root.clone(),
+            systemd: false,
+        };
         Context {
             images: ImageManager::new(cri.clone()),
             volumes: Volumes::new(dirs.clone(), api.clone()).with_tmpfs(|_, _| Ok(())),
@@ -141,14 +149,15 @@ impl World {
             config,
             dirs,
             host_ips: vec!["10.0.0.1".parse().unwrap()],
-            memory_bytes: 4 << 30,
+            limits: NodeLimits {
+                memory: 4 << 30,
+                ..NodeLimits::default()
+            },
             allocatable: [("cpu", "4"), ("memory", "4Gi")]
                 .map(|(name, amount)| (name.into(), Quantity(amount.into())))
                 .into(),
             runtime_name: "containerd".into(),
-            systemd: false,
-            cgroups: None,
-            cgroup_v2: false,
+            cgroups: PodCgroups::new(None, Some(names), Rules::default()),
             services,
             starts: Semaphore::new(PARALLEL_STARTS),
             metrics: crate::kubelet::metrics::KubeletMetrics::default(),

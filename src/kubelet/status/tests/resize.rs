@@ -1,6 +1,7 @@
 //! Resources and conditions of a Pod that is being resized.
 
 use super::*;
+use crate::kubelet::cgroup::plan::Cfs;
 use crate::kubelet::resize::{self, Pending};
 use crate::model::pod::{Quantity, Resources};
 
@@ -12,12 +13,17 @@ fn resized(runs_with: &str) -> Case {
     };
     let mut p = pod("p", &["a"]);
     p.spec.containers[0].resources = cpu("100m");
+    let limits = |amount: &str| {
+        let mut p = pod("p", &["a"]);
+        p.spec.containers[0].resources = cpu(amount);
+        Some(resize::limits(&p, &p.spec.containers[0], Cfs::default()))
+    };
     let mut seen = running("a", 0, 10);
-    seen.limits = Some(resize::limits(&cpu("100m")));
+    seen.limits = limits("100m");
     let mut case = Case::new(p, observed(vec![seen]));
     case.previous = Some(case.status());
     case.pod.spec.containers[0].resources = cpu("200m");
-    case.observed.containers[0].limits = Some(resize::limits(&cpu(runs_with)));
+    case.observed.containers[0].limits = limits(runs_with);
     case
 }
 

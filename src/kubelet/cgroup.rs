@@ -1,0 +1,138 @@
+//! The cgroups of Pods: made, given what they may use, and removed. `names` and `plan` decide; this writes.
+//!
+//! With the systemd driver every cgroup is a slice. systemd makes a Pod's by itself when the runtime asks for a scope
+//! inside, and removes it when it is empty.
+
+pub(super) mod keeper;
+pub mod names;
+pub mod plan;
+
+use crate::kubelet::qos::{self, Qos};
+use crate::model::PodUid;
+use crate::model::cgroup::CgroupSettings;
+use crate::model::pod::Pod;
+use crate::sys::cgroup::{self, Cgroups, Version};
+use names::Names;
+use plan::Rules;
+use std::sync::Arc;
+use tokio::sync::Notify;
+
+/// Where a Pod's cgroup may be.
+const CLASSES: [Qos; 3] = [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort];
+
+/// The cgroups of Pods.
+#[derive(Debug)]
+pub struct PodCgroups {
+    /// `None` leaves them to the runtime.
+    kernel: Option<Arc<Cgroups>>,
+    /// `None`: Pods have none of their own (`cgroupsPerQOS: false`).
+    names: Option<Names>,
+    rules: Rules,
+    /// Pods have come, gone or changed.
+    changed: Notify,
+}
+
+impl PodCgroups {
+    /// Those of a machine.
+    pub fn new(kernel: Option<Arc<Cgroups>>, names: Option<Names>, rules: Rules) -> Self {
+        Self {
+            kernel,
+            names,
+            rules,
+            changed: Notify::new(),
+        }
+    }
+
+    /// The rules they follow.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The machine has the unified hierarchy.
+    pub fn v2(&self) -> bool {
+        let kernel = self.kernel.as_ref();
+        kernel.is_some_and(|kernel| kernel.version() == Version::V2)
+    }
+
+    /// The cgroup that holds a Pod's containers, as the runtime is told; empty where it may choose.
+    pub fn parent(&self, pod: &Pod) -> String {
+        let names = self.names.as_ref();
+        names.map_or_else(String::new, |names| names.pod(qos::class(pod), &pod.metadata.uid))
+    }
+
+    /// The kernel's side of things, where we write it ourselves.
+    fn ours(&self) -> Option<(&Arc<Cgroups>, &Names)> {
+        let names = self.names.as_ref().filter(|names| !names.systemd);
+        self.kernel.as_ref().zip(names)
+    }
+
+    /// Makes a Pod's cgroup, with what the Pod may use.
+    pub async fn create(&self, pod: &Pod) -> Result<(), String> {
+        self.changed.notify_one();
+        self.give(pod, self.rules.pod(pod)).await
+    }
+
+    /// Gives a Pod's cgroup something else.
+    pub async fn give(&self, pod: &Pod, settings: CgroupSettings) -> Result<(), String> {
+        self.write(self.parent(pod), settings).await
+    }
+
+    /// What a Pod's cgroup has been given; nothing where that cannot be seen.
+    pub fn given(&self, pod: &Pod) -> CgroupSettings {
+        let kernel = self.kernel.as_ref().filter(|_| self.names.is_some());
+        kernel.map_or_else(CgroupSettings::default, |kernel| {
+            kernel.settings(&self.parent(pod))
+        })
+    }
+
+    /// Removes a Pod's cgroup, wherever it is, and ends what is still in it. What is not there is a success.
+    pub async fn remove(&self, uid: &PodUid) -> Result<(), String> {
+        self.changed.notify_one();
+        let Some((kernel, names)) = self.ours() else {
+            return Ok(());
+        };
+        // The class of a Pod nobody has the spec of is not known.
+        for class in CLASSES {
+            let name = names.pod(class, uid);
+            if kernel.exists(&name) {
+                let left = kernel.kill(&name).map_err(|error| error.to_string())?;
+                if left > 0 {
+                    tracing::warn!(pod.uid = %uid, cgroup = %name, processes = left, "processes outlived their containers: killed");
+                }
+            }
+            kernel.remove(&name).await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Pods that have a cgroup.
+    pub fn pods(&self) -> Vec<PodUid> {
+        let Some((kernel, names)) = self.ours() else {
+            return Vec::new();
+        };
+        let children = CLASSES.iter().map(|class| kernel.children(&names.class(*class)));
+        children
+            .filter_map(Result::ok)
+            .flatten()
+            .filter_map(|name| names.owner(&name))
+            .collect()
+    }
+
+    /// Makes a cgroup, unless it is there, with these settings.
+    async fn write(&self, name: String, settings: CgroupSettings) -> Result<(), String> {
+        let Some((kernel, _)) = self.ours() else {
+            return Ok(());
+        };
+        let kernel = kernel.clone();
+        let work = move || -> cgroup::Result<()> {
+            kernel.ensure(&name)?;
+            kernel.apply(&name, &settings)
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|panic| panic.to_string())?
+            .map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;
