@@ -17,6 +17,7 @@ mod names;
 mod resources;
 mod sections;
 mod settings;
+mod tls;
 mod types;
 mod values;
 
@@ -24,6 +25,7 @@ pub use eviction::{EvictionConfig, Level, Signal, Threshold};
 pub use flags::{Cli, Command, Flags};
 pub use kubelet_flags::KubeletFlags;
 pub use resources::{Amounts, Enforce, Reserved, ResourceConfig};
+pub use tls::{CIPHER_SUITES, CURVES};
 pub use types::{
     ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, ImageGcConfig, KubeletConfig, LogFormat,
     LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect,

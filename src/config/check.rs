@@ -4,41 +4,11 @@ use super::eviction::{check_periods, check_reclaims, check_thresholds};
 use super::fields::{Effect, Field, Kind, is_gate};
 use super::names::{is_dns_subdomain, taint, taint_of};
 use super::resources::{check_enforced, check_reserved, cpus};
+use super::tls;
 use super::values::{boolean, duration, duration_nanos, quantity};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
-
-/// TLS cipher suites Go knows, which is what a configuration may name.
-const CIPHER_SUITES: &[&str] = &[
-    "TLS_AES_128_GCM_SHA256",
-    "TLS_AES_256_GCM_SHA384",
-    "TLS_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305",
-    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_ECDSA_WITH_RC4_128_SHA",
-    "TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305",
-    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-    "TLS_ECDHE_RSA_WITH_RC4_128_SHA",
-    "TLS_RSA_WITH_3DES_EDE_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA",
-    "TLS_RSA_WITH_AES_128_CBC_SHA256",
-    "TLS_RSA_WITH_AES_128_GCM_SHA256",
-    "TLS_RSA_WITH_AES_256_CBC_SHA",
-    "TLS_RSA_WITH_AES_256_GCM_SHA384",
-    "TLS_RSA_WITH_RC4_128_SHA",
-];
 
 /// What is wrong with a value of a field, if something is.
 pub(super) fn check(field: &Field, value: &Value) -> Result<(), String> {
@@ -60,6 +30,7 @@ fn zero(of: Kind, value: &Value) -> Result<(), String> {
     match of {
         Kind::Int(..) => kind(Kind::Int(0, 0), value),
         Kind::OneOf(_)
+        | Kind::TlsVersion
         | Kind::Ip
         | Kind::Path
         | Kind::Socket
@@ -116,7 +87,8 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Quantity if value.as_i64().is_some_and(|number| number >= 0) => Ok(()),
         Kind::Texts => each_text(value, |_| Ok(())),
         Kind::Ips => each_text(value, |text| ip(text).map(drop)),
-        Kind::Suites => each_text(value, suite),
+        Kind::Suites => tls::suites(value),
+        Kind::Curves => tls::curves(value),
         Kind::Gates => gates(value),
         Kind::Taints => taints(value),
         Kind::Thresholds => check_thresholds(signals(value)?),
@@ -143,8 +115,8 @@ fn text_kind(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Quantity | Kind::Size if quantity(text).is_some() => Ok(()),
         Kind::Size if text.strip_prefix('-').and_then(quantity).is_some() => Ok(()),
         Kind::Quantity | Kind::Size => Err(format!("{text:?} is not a quantity, as 10Mi")),
-        Kind::OneOf(words) if words.contains(&text) => Ok(()),
-        Kind::OneOf(words) => Err(format!("{text:?} is not one of {}", words.join(", "))),
+        Kind::OneOf(words) => one_of(words, text),
+        Kind::TlsVersion => one_of(tls::VERSIONS, text),
         Kind::Ip => ip(text).map(drop),
         Kind::Path => absolute(Path::new(text)).map(drop),
         Kind::PathOrNone if text.is_empty() => Ok(()),
@@ -163,22 +135,20 @@ fn signals(value: &Value) -> Result<&Map<String, Value>, String> {
         .ok_or_else(|| not(value, "a map of eviction signals"))
 }
 
-fn each_text(value: &Value, good: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
+fn one_of(words: &[&str], text: &str) -> Result<(), String> {
+    if words.contains(&text) {
+        return Ok(());
+    }
+    Err(format!("{text:?} is not one of {}", words.join(", ")))
+}
+
+pub(super) fn each_text(value: &Value, good: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
     let items = value.as_array().ok_or_else(|| not(value, "a list"))?;
     items.iter().try_for_each(|item| good(of_text(item)?))
 }
 
 pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an IP address"))
-}
-
-fn suite(text: &str) -> Result<(), String> {
-    if CIPHER_SUITES.contains(&text) {
-        return Ok(());
-    }
-    Err(format!(
-        "{text:?} is not a TLS cipher suite, as TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"
-    ))
 }
 
 fn gates(value: &Value) -> Result<(), String> {

@@ -40,6 +40,10 @@ pub(super) enum Kind {
     Texts,
     /// TLS cipher suites.
     Suites,
+    /// TLS key exchanges by number.
+    Curves,
+    /// The name of a TLS version.
+    TlsVersion,
     /// Feature gates by name.
     Gates,
     /// Taints.
@@ -104,13 +108,20 @@ impl Kind {
             Self::Quantity | Self::Size => "QUANTITY",
             Self::Ip | Self::Ips => "IP",
             Self::Suites => "SUITES",
+            Self::Curves => "NUMBERS",
             Self::Taints => "KEY=VALUE:EFFECT",
             Self::Thresholds => "SIGNAL<AMOUNT",
             Self::Periods => "SIGNAL=DURATION",
             Self::Reclaims => "SIGNAL=AMOUNT",
             Self::Reserved => "RESOURCE=AMOUNT",
             Self::Cpus => "CPUS",
-            Self::Text | Self::OneOf(_) | Self::Texts | Self::Gates | Self::Any | Self::Enforced => "TEXT",
+            Self::Text
+            | Self::OneOf(_)
+            | Self::TlsVersion
+            | Self::Texts
+            | Self::Gates
+            | Self::Any
+            | Self::Enforced => "TEXT",
         }
     }
 }
@@ -187,11 +198,11 @@ const I64: Kind = Kind::Int(i64::MIN, i64::MAX);
 const PERCENT: Kind = Kind::Int(0, 100);
 const PORT: Kind = Kind::Int(1, 65535);
 const PORT_OR_NONE: Kind = Kind::Int(0, 65535);
-const TLS_VERSIONS: Kind = Kind::OneOf(&["VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"]);
 
 use Kind::{
-    Any, Bool, Cgroup, Cpus, Domain, Duration, Enforced, Gates, Ip, Ips, Number, OneOf, Path, PathOrNone,
-    Periods, Quantity, Reclaims, Reserved, Socket, Suites, Taints, Text, Texts, Thresholds,
+    Any, Bool, Cgroup, Cpus, Curves, Domain, Duration, Enforced, Gates, Ip, Ips, Number, OneOf, Path,
+    PathOrNone, Periods, Quantity, Reclaims, Reserved, Socket, Suites, Taints, Text, Texts, Thresholds,
+    TlsVersion,
 };
 
 /// All fields; those that act first.
@@ -203,7 +214,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("tlsCertFile", Path, r#""""#, "tls-cert-file", "Serving certificate of your own; else one is made or asked for"),
     Field::acts("tlsPrivateKeyFile", Path, r#""""#, "tls-private-key-file", "Key of --tls-cert-file"),
     Field::acts("tlsCipherSuites", Suites, "[]", "tls-cipher-suites", "TLS 1.2 cipher suites in Go's names; the library's choice when not given"),
-    Field::acts("tlsMinVersion", TLS_VERSIONS, r#""VersionTLS12""#, "tls-min-version", "Oldest TLS version: VersionTLS12 or VersionTLS13"),
+    Field::acts("tlsCurvePreferences", Curves, "[]", "", ""),
+    Field::acts("tlsMinVersion", TlsVersion, r#""VersionTLS12""#, "tls-min-version", "Oldest TLS version: VersionTLS12 or VersionTLS13"),
     Field::acts("serverTLSBootstrap", Bool, "false", "rotate-server-certificates", "Ask the cluster for the serving certificate, and renew it"),
     Field::acts("rotateCertificates", Bool, "true", "rotate-certificates", "Renew the client certificate before it expires"),
     Field::acts("authentication.x509.clientCAFile", Path, r#""/etc/kubernetes/pki/ca.crt""#, "client-ca-file", "CA of client certificates that may call the node's API"),
@@ -293,7 +305,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("syncFrequency", Duration, "sync-frequency"),
     Field::nothing("fileCheckFrequency", Duration, "file-check-frequency"),
     Field::nothing("httpCheckFrequency", Duration, "http-check-frequency"),
-    Field::nothing("tlsCurvePreferences", Any, ""),
     Field::nothing("registryPullQPS", COUNT, "registry-qps"),
     Field::nothing("registryBurst", COUNT, "registry-burst"),
     Field::nothing("imagePullCredentialsVerificationPolicy", OneOf(&["NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"]), ""),

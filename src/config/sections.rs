@@ -164,6 +164,13 @@ pub(super) fn server(settings: &Settings) -> ServerConfig {
         port: settings.number("port"),
         tls13_only: settings.text("tlsMinVersion") == "VersionTLS13",
         tls_cipher_suites: settings.texts("tlsCipherSuites").map(Into::into).collect(),
+        tls_curves: settings
+            .value("tlsCurvePreferences")
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|number| u16::try_from(number.as_u64()?).ok())
+            .collect(),
         client_ca_file: Some(settings.text("authentication.x509.clientCAFile").into()),
         anonymous: settings.on("authentication.anonymous.enabled"),
         token_review: settings.on("authentication.webhook.enabled"),

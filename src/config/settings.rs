@@ -5,7 +5,7 @@ use super::document::{self, Document};
 use super::eviction::DEFAULT_HARD;
 use super::fields::{Effect, FIELDS, Field, Kind};
 use super::values::duration;
-use super::{Error, Flags, Source};
+use super::{Error, Flags, Source, tls};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -24,11 +24,11 @@ impl Settings {
     /// Reads the files that flags name, and puts the flags over them.
     pub(super) fn read(flags: &Flags, source: &dyn Source) -> Result<Self, Error> {
         let mut given = files(flags, source)?;
-        let mut without_effect: Vec<String> = FIELDS
-            .iter()
-            .filter(|field| document::at(&given, field.path).is_some_and(|value| asks_in_vain(field, value)))
-            .map(|field| field.path.to_owned())
-            .collect();
+        let mut in_vain = Vec::new();
+        for field in FIELDS {
+            let words = document::at(&given, field.path).and_then(|value| asks_in_vain(field, value));
+            in_vain.extend(words.map(|words| (field.path, format!("{}{words}", field.path))));
+        }
         for field in FIELDS {
             if !field.zero_counts
                 && document::at(&given, field.path).is_some_and(|value| is_zero(field.kind, value))
@@ -41,12 +41,12 @@ impl Settings {
             let value = of_flag(field, typed)
                 .and_then(|value| check_flag(field, &value).map(|()| value))
                 .map_err(|problem| Error::new(format!("--{}", field.flag), problem))?;
-            without_effect.retain(|name| name != field.path);
-            if asks_in_vain(field, &value) {
-                without_effect.push(format!("--{}", field.flag));
-            }
+            in_vain.retain(|(path, _)| *path != field.path);
+            let words = asks_in_vain(field, &value);
+            in_vain.extend(words.map(|words| (field.path, format!("--{}{words}", field.flag))));
             document::set(&mut given, field.path, value);
         }
+        let mut without_effect: Vec<String> = in_vain.into_iter().map(|(_, words)| words).collect();
         without_effect.extend(flags.kubelet.without_effect().map(|flag| format!("--{flag}")));
         let mut values = Document::new();
         for field in FIELDS {
@@ -189,12 +189,22 @@ fn merge_eviction_defaults(values: &mut Document) {
     document::set(values, "evictionHard", merged.into());
 }
 
-/// A value that asks for something we do not do.
-fn asks_in_vain(field: &Field, value: &Value) -> bool {
+/// What to say after the field's name about a value that asks for something we do not do.
+fn asks_in_vain(field: &Field, value: &Value) -> Option<String> {
+    let whole = |vain: bool| vain.then(String::new);
     match field.effect {
-        Effect::Acts(_) | Effect::Must(..) => false,
-        Effect::Stays(ours) => !value.is_null() && *value != json_of(ours),
-        Effect::Nothing => !is_zero(field.kind, value),
+        Effect::Must(..) => None,
+        Effect::Stays(ours) => whole(!value.is_null() && *value != json_of(ours)),
+        Effect::Nothing => whole(!is_zero(field.kind, value)),
+        Effect::Acts(_) => {
+            let unmet = match field.kind {
+                Kind::Suites => tls::weak_suites(value),
+                Kind::Curves => tls::other_curves(value),
+                Kind::TlsVersion => tls::old_version(value),
+                _ => Vec::new(),
+            };
+            (!unmet.is_empty()).then(|| format!(" ({} cannot be offered)", unmet.join(" ")))
+        }
     }
 }
 

@@ -153,8 +153,11 @@ pub struct ServerConfig {
     pub port: u16,
     /// `tlsMinVersion`: 1.3 only, or 1.2 as well.
     pub tls13_only: bool,
-    /// `tlsCipherSuites`, in Go's names; empty means the library's own choice.
+    /// `tlsCipherSuites`, in Go's names, one at least of [`CIPHER_SUITES`](super::CIPHER_SUITES); empty means the
+    /// library's own choice.
     pub tls_cipher_suites: Vec<Box<str>>,
+    /// `tlsCurvePreferences`, in Go's numbers, one at least of [`CURVES`](super::CURVES); empty means all of those.
+    pub tls_curves: Vec<u16>,
     /// `authentication.x509.clientCAFile`; a file that is not there means that no client certificate is accepted.
     pub client_ca_file: Option<PathBuf>,
     /// `authentication.anonymous.enabled`.
@@ -186,6 +189,7 @@ impl Default for ServerConfig {
             port: 10250,
             tls13_only: false,
             tls_cipher_suites: Vec::new(),
+            tls_curves: Vec::new(),
             client_ca_file: Some("/etc/kubernetes/pki/ca.crt".into()),
             anonymous: false,
             token_review: true,

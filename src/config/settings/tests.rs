@@ -101,9 +101,11 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
         Kind::Text => plain("another"),
         Kind::OneOf(words) => plain(words.iter().rfind(|word| json!(word) != *default).unwrap()),
         Kind::Suites => (
-            json!(["TLS_RSA_WITH_AES_128_GCM_SHA256"]),
-            "TLS_RSA_WITH_AES_128_GCM_SHA256".into(),
+            json!(["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]),
+            "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
         ),
+        Kind::Curves => (json!([29]), String::new()),
+        Kind::TlsVersion => plain("VersionTLS13"),
         Kind::Quantity | Kind::Size => plain("77Mi"),
         Kind::Taints => (
             json!([{"key": "a", "value": "b", "effect": "NoSchedule"}]),
@@ -307,6 +309,29 @@ fn a_bad_value_names_file_field_and_problem() {
             r#"tlsCipherSuites: "RC5" is not a TLS cipher suite"#,
         ),
         (
+            "tlsCipherSuites: [TLS_RSA_WITH_AES_128_CBC_SHA, TLS_RSA_WITH_RC4_128_SHA]",
+            r#"tlsCipherSuites: ["TLS_RSA_WITH_AES_128_CBC_SHA","TLS_RSA_WITH_RC4_128_SHA"]: none of these can be offered; those that can: TLS_AES_128_GCM_SHA256, "#,
+        ),
+        (
+            "tlsCurvePreferences: [X25519]",
+            r#"tlsCurvePreferences: "X25519" is not the number of a TLS key exchange"#,
+        ),
+        ("tlsCurvePreferences: [29, 99]", "tlsCurvePreferences: 99 is not"),
+        ("tlsCurvePreferences: [0]", "tlsCurvePreferences: 0 is not"),
+        ("tlsCurvePreferences: [-29]", "tlsCurvePreferences: -29 is not"),
+        (
+            "tlsCurvePreferences: [65565]",
+            "tlsCurvePreferences: 65565 is not",
+        ),
+        (
+            "tlsCurvePreferences: [29, 23, 29]",
+            "tlsCurvePreferences: 29 is named twice",
+        ),
+        (
+            "tlsCurvePreferences: [25]",
+            "tlsCurvePreferences: [25]: none of these can be offered",
+        ),
+        (
             "containerRuntimeEndpoint: tcp://a:1",
             "containerRuntimeEndpoint: tcp:// is not supported",
         ),
@@ -453,6 +478,41 @@ fn flags_go_before_drop_ins_and_those_before_the_file() {
         .unwrap_err()
         .to_string();
     assert!(error.starts_with("/k.d/a/b.conf: maxPods: "), "{error}");
+}
+
+#[test]
+fn what_tls_cannot_offer_is_named_and_the_rest_holds() {
+    let config = file(
+        "tlsCipherSuites: [TLS_RSA_WITH_RC4_128_SHA, TLS_AES_128_GCM_SHA256]\ntlsCurvePreferences: [25, 29]",
+        &["--tls-min-version=VersionTLS10"],
+    )
+    .unwrap();
+    assert_eq!(
+        config.warning.as_deref(),
+        Some(
+            "these settings have no effect: tlsCipherSuites (TLS_RSA_WITH_RC4_128_SHA cannot be offered), \
+             tlsCurvePreferences (25 cannot be offered), --tls-min-version (VersionTLS10 cannot be offered)"
+        )
+    );
+    assert!(!config.server.tls13_only);
+    assert_eq!(config.server.tls_curves, [25, 29]);
+    for (flag, words) in [
+        (
+            "--tls-cipher-suites=RC5",
+            r#"--tls-cipher-suites: "RC5" is not a TLS cipher suite"#,
+        ),
+        (
+            "--tls-min-version=1.3",
+            r#"--tls-min-version: "1.3" is not one of VersionTLS10"#,
+        ),
+        (
+            "--tls-cipher-suites=TLS_RSA_WITH_RC4_128_SHA",
+            "--tls-cipher-suites: [\"TLS_RSA_WITH_RC4_128_SHA\"]: none of these can be offered",
+        ),
+    ] {
+        let error = file("", &[flag]).unwrap_err().to_string();
+        assert!(error.starts_with(words), "{error}");
+    }
 }
 
 #[test]

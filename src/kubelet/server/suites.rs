@@ -1,5 +1,6 @@
-//! PURE. TLS cipher suites by the names `tlsCipherSuites` has them: Go's.
+//! PURE. TLS cipher suites and key exchanges as `tlsCipherSuites` and `tlsCurvePreferences` name them: Go's way.
 
+use rustls::crypto::SupportedKxGroup;
 use rustls::{CipherSuite, SupportedCipherSuite};
 
 /// Go's name of a suite we have, and the library's.
@@ -44,34 +45,28 @@ const KNOWN: &[(&str, CipherSuite)] = &[
     ),
 ];
 
-/// A suite that cannot be had.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Error {
-    /// Weak (CBC, RC4, 3DES, or RSA key exchange), or no suite at all.
-    #[error(
-        "tlsCipherSuites: {0:?} is not a cipher suite this node has: TLS 1.3's, and ECDHE with AES-GCM or ChaCha20"
-    )]
-    Unknown(Box<str>),
+/// The suites of these names, with TLS 1.3's, which are not a matter of choice (as in Go); all of `have` when none is
+/// named. The order is the library's. The configuration has said which names cannot be had.
+pub(super) fn choose(names: &[Box<str>], mut have: Vec<SupportedCipherSuite>) -> Vec<SupportedCipherSuite> {
+    let wanted = |suite: CipherSuite| {
+        let named = |go: &str| names.iter().any(|name| **name == *go);
+        KNOWN.iter().any(|(go, known)| *known == suite && named(go))
+    };
+    if !names.is_empty() {
+        have.retain(|suite| suite.tls13().is_some() || wanted(suite.suite()));
+    }
+    have
 }
 
-/// The suites of these names, with TLS 1.3's, which are not a matter of choice (as in Go); all of `have` when none is
-/// named. The order is the library's.
-pub(super) fn choose(
-    names: &[Box<str>],
-    mut have: Vec<SupportedCipherSuite>,
-) -> Result<Vec<SupportedCipherSuite>, Error> {
-    if names.is_empty() {
-        return Ok(have);
+/// The key exchanges of these numbers; all of `have` when none is named.
+pub(super) fn exchanges(
+    numbers: &[u16],
+    mut have: Vec<&'static dyn SupportedKxGroup>,
+) -> Vec<&'static dyn SupportedKxGroup> {
+    if !numbers.is_empty() {
+        have.retain(|group| numbers.contains(&u16::from(group.name())));
     }
-    let mut wanted = Vec::new();
-    for name in names {
-        let Some((_, suite)) = KNOWN.iter().find(|(known, _)| *known == &**name) else {
-            return Err(Error::Unknown(name.clone()));
-        };
-        wanted.push(*suite);
-    }
-    have.retain(|suite| suite.tls13().is_some() || wanted.contains(&suite.suite()));
-    Ok(have)
+    have
 }
 
 #[cfg(test)]

@@ -16,24 +16,14 @@ use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
-/// Settings TLS cannot work with.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    /// A cipher suite.
-    #[error(transparent)]
-    Suites(#[from] suites::Error),
-    /// The library refuses the combination.
-    #[error("TLS settings: {0}")]
-    Settings(#[from] rustls::Error),
-}
-
 /// What takes connections. `serving` gives the certificate for each of them.
 pub(super) fn acceptor(
     config: &ServerConfig,
     serving: Arc<dyn ResolvesServerCert>,
-) -> Result<TlsAcceptor, Error> {
+) -> Result<TlsAcceptor, rustls::Error> {
     let mut provider = ring::default_provider();
-    provider.cipher_suites = suites::choose(&config.tls_cipher_suites, provider.cipher_suites)?;
+    provider.cipher_suites = suites::choose(&config.tls_cipher_suites, provider.cipher_suites);
+    provider.kx_groups = suites::exchanges(&config.tls_curves, provider.kx_groups);
     let versions: &[_] = if config.tls13_only {
         &[&TLS13]
     } else {
