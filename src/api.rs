@@ -74,6 +74,16 @@ pub enum Error {
         /// What failed, in words that name the remedy where one is known.
         cause: String,
     },
+    /// The other end of the TLS connection, the API server or a proxy before it, refuses our certificate.
+    #[error("{verb} {path}: {cause}")]
+    CertificateRefused {
+        /// HTTP verb.
+        verb: &'static str,
+        /// Request path.
+        path: String,
+        /// What is refused, and the remedy.
+        cause: String,
+    },
     /// The answer could not be decoded.
     #[error("{verb} {path}: unexpected answer: {cause}")]
     Decode {
@@ -93,6 +103,14 @@ impl Error {
             Self::Status { code, .. } => Some(*code),
             _ => None,
         }
+    }
+    /// Our credentials are not accepted, by HTTP (401) or TLS.
+    pub fn refuses_us(&self) -> bool {
+        self.code() == Some(401) || matches!(self, Self::CertificateRefused { .. })
+    }
+    /// There was no answer; a later try may have one.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::CertificateRefused { .. })
     }
     /// The object does not exist.
     pub fn is_not_found(&self) -> bool {

@@ -8,6 +8,7 @@
 //! Credentials change while the agent runs: [`Client::replace`] swaps both connections in all clones at once. What is
 //! under way (a watch lives for minutes) goes on over the old connection, which closes when its last stream ends.
 
+mod refusal;
 pub mod words;
 
 use super::kubeconfig::{self, ClientConfig};
@@ -22,6 +23,7 @@ use hyper_util::client::legacy::Client as Hyper;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use kube::client::{Body, ConfigExt};
+use refusal::{Noting, Refusal};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -58,7 +60,7 @@ pub(super) const JSON: &str = "application/json";
 #[derive(Clone)]
 pub struct Client {
     way: Arc<ArcSwap<Way>>,
-    /// Told of each 401.
+    /// Told of each refusal of our credentials.
     refused: Arc<Notify>,
     /// What was said about failures that repeat; shared by all watches, so that one outage is one line a minute.
     said: Arc<Mutex<SayOnce>>,
@@ -70,6 +72,7 @@ struct Way {
     requests: kube::Client,
     watches: kube::Client,
     place: Arc<Place>,
+    refusal: Refusal,
 }
 
 impl Way {
@@ -81,15 +84,17 @@ impl Way {
                 "check the cluster's certificate-authority and tls-server-name and the user's credentials",
             )
         };
+        let refusal = Refusal::default();
         Ok(Self {
-            requests: connection(&config.kube).map_err(unusable)?,
-            watches: connection(&config.kube).map_err(unusable)?,
+            requests: connection(&config.kube, &refusal).map_err(unusable)?,
+            watches: connection(&config.kube, &refusal).map_err(unusable)?,
             place: Arc::new(Place {
                 server: config.server.to_string(),
                 file: config.file.clone(),
                 cluster: config.cluster.clone(),
                 user: config.user.clone(),
             }),
+            refusal,
         })
     }
 }
@@ -167,6 +172,7 @@ impl Client {
             requests,
             watches,
             place: Arc::new(place),
+            refusal: Refusal::default(),
         })
     }
 
@@ -190,7 +196,7 @@ impl Client {
         drop(self.observe.set(observe));
     }
 
-    /// Waits until the API server has refused our credentials (401), now or since this was last awaited.
+    /// Waits until the API server has refused our credentials, now or since this was last awaited.
     pub async fn refused(&self) {
         self.refused.notified().await;
     }
@@ -218,7 +224,7 @@ impl Client {
     pub fn complain(&self, doing: &str, error: &Error) {
         // The same outage fails every path in the same way, so that the path is no part of what was said.
         let text = match error {
-            Error::Unreachable { cause, .. } => cause.clone(),
+            Error::Unreachable { cause, .. } | Error::CertificateRefused { cause, .. } => cause.clone(),
             Error::Status {
                 code: 401, message, ..
             } => message.clone(),
@@ -259,7 +265,7 @@ impl Client {
         let (verb, path, timeout) = (call.verb, call.path.clone(), call.timeout);
         let way = self.way.load_full();
         let exchange = async {
-            let response = self.send(&way.requests, &way.place, call).await?;
+            let response = self.send(&way, &way.requests, call).await?;
             let body = response.into_body().collect().await;
             Ok(body
                 .map_err(|e| words::unreachable(verb, &path, &e, &way.place))?
@@ -277,7 +283,7 @@ impl Client {
         idle: Duration,
     ) -> Result<impl Stream<Item = Result<String>> + use<>> {
         let way = self.way.load_full();
-        let sent = self.send(&way.watches, &way.place, Call::get(path));
+        let sent = self.send(&way, &way.watches, Call::get(path));
         let opened = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
         let response =
             opened.unwrap_or_else(|_| Err(words::timed_out("GET", path, REQUEST_TIMEOUT, &way.place)))?;
@@ -305,8 +311,8 @@ impl Client {
     }
 
     /// Sends, and turns an answer that is no success into an [`Error`].
-    async fn send(&self, through: &kube::Client, place: &Place, call: Call) -> Result<http::Response<Body>> {
-        let (verb, path) = (call.verb, call.path);
+    async fn send(&self, way: &Way, through: &kube::Client, call: Call) -> Result<http::Response<Body>> {
+        let (verb, path, place) = (call.verb, call.path, &*way.place);
         let mut request = http::Request::builder()
             .method(verb)
             .uri(&path)
@@ -333,7 +339,14 @@ impl Client {
             let code = response.as_ref().ok().map(|r| r.status().as_u16());
             observe(verb, host, code, begin.elapsed());
         }
-        let response = response.map_err(|e| words::unreachable(verb, &path, &e, place))?;
+        let response = response.map_err(|e| {
+            let alert = words::refusal(&e).or_else(|| way.refusal.since(begin));
+            let Some(alert) = alert else {
+                return words::unreachable(verb, &path, &e, place);
+            };
+            self.refused.notify_one();
+            words::certificate_refused(verb, &path, alert, place)
+        })?;
         let code = response.status().as_u16();
         if response.status().is_success() {
             return Ok(response);
@@ -353,7 +366,7 @@ impl Client {
 }
 
 /// One HTTP/2 connection (HTTP/1.1 where the server has no HTTP/2) with authentication, as a kube client.
-fn connection(config: &kube::Config) -> std::result::Result<kube::Client, kube::Error> {
+fn connection(config: &kube::Config, refusal: &Refusal) -> std::result::Result<kube::Client, kube::Error> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
@@ -377,7 +390,10 @@ fn connection(config: &kube::Config) -> std::result::Result<kube::Client, kube::
         .http2_keep_alive_timeout(PING_TIMEOUT)
         .http2_keep_alive_while_idle(true)
         .http2_adaptive_window(true)
-        .build(tls.enable_all_versions().wrap_connector(tcp));
+        .build(Noting {
+            connector: tls.enable_all_versions().wrap_connector(tcp),
+            refusal: refusal.clone(),
+        });
     let service = tower::ServiceBuilder::new()
         .layer(config.base_uri_layer())
         .option_layer(config.auth_layer()?)

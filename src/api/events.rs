@@ -171,7 +171,7 @@ impl Poster {
                 Err(error) => error,
             };
             let away = match error.code() {
-                None => matches!(error, Error::Unreachable { .. }),
+                None => error.is_away(),
                 Some(code) => code == 429 || code >= 500,
             };
             if !away || tries >= TRIES {

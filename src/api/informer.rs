@@ -153,7 +153,7 @@ impl<T: Object> Informer<T> {
                 Err(End::NoReader) => return,
                 Err(End::Again(error)) => {
                     if let Some(error) = error {
-                        self.unreachable |= matches!(error, Error::Unreachable { .. });
+                        self.unreachable |= error.is_away();
                         self.client.complain(&doing, &error);
                     } else if begin.elapsed() >= SHORT_WATCH {
                         backoff.reset();

@@ -53,6 +53,8 @@ pub struct ClientCertificate {
     not_before: Instant,
     backoff: Backoff,
     refused: Option<Instant>,
+    /// [`REFUSED_FOR`].
+    refused_for: Duration,
     jitter: f64,
     said: SayOnce,
 }
@@ -108,6 +110,7 @@ impl ClientCertificate {
             not_before: Instant::now(),
             backoff: Backoff::new(RETRY.0, RETRY.1),
             refused: None,
+            refused_for: REFUSED_FOR,
             jitter: jitter(),
             said: SayOnce::new(SAY_EVERY),
         };
@@ -180,7 +183,7 @@ impl ClientCertificate {
             return;
         };
         match used.client.ask_who_we_are().await {
-            Err(error) if error.code() == Some(401) => used.client.complain("asking who we are", &error),
+            Err(error) if error.refuses_us() => used.client.complain("asking who we are", &error),
             // Unreachable says nothing about the credentials.
             Err(crate::api::Error::Unreachable { .. }) => {}
             _ => self.refused = None,
@@ -230,7 +233,9 @@ impl ClientCertificate {
                 .as_ref()
                 .is_none_or(|identity| identity.not_after > now)
         };
-        let refused = self.refused.is_some_and(|since| since.elapsed() >= REFUSED_FOR);
+        let refused = self
+            .refused
+            .is_some_and(|since| since.elapsed() >= self.refused_for);
         // Files that came since then hold other credentials, which nobody has refused.
         let read = files.own.as_ref().ok().into_iter().chain(&files.stored);
         let used = self.in_use.as_ref().map(|used| used.fingerprint);
@@ -417,3 +422,6 @@ async fn renew(disk: Arc<dyn Disk>, config: Arc<IdentityConfig>, client: Client)
     store(&*disk, &config).update(&certificates, &key.serialize_pem(), &Zoned::now())?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::request::{Verdict, Wanted, verdict};
-use crate::api::{self, SigningRequests, kubeconfig};
+use crate::api::{SigningRequests, kubeconfig};
 use crate::task::SayOnce;
 use jiff::Timestamp;
 use rcgen::KeyPair;
@@ -117,7 +117,7 @@ async fn look_again(api: &dyn SigningRequests, name: &str, pause: Duration) -> R
         match api.get(name).await {
             Ok(Some(object)) => return Ok(object),
             Ok(None) => return Err(Error::Gone(name.to_owned())),
-            Err(error @ api::Error::Status { code: 401 | 403, .. }) => return Err(error.into()),
+            Err(error) if error.refuses_us() || error.code() == Some(403) => return Err(error.into()),
             Err(error) => tracing::debug!(csr = name, "looking at the request: {error}"),
         }
     }

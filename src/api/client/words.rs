@@ -1,6 +1,7 @@
 //! PURE. Puts failures into words that name the file, the field and the remedy.
 
 use super::super::Error;
+use rustls::AlertDescription;
 use serde::Deserialize;
 use std::error::Error as StdError;
 use std::io;
@@ -135,12 +136,49 @@ pub fn unreachable(verb: &'static str, path: &str, error: &(dyn StdError + 'stat
     }
 }
 
+/// The TLS alert by which the other end refuses our certificate, when that is what has failed.
+pub fn refusal(error: &(dyn StdError + 'static)) -> Option<AlertDescription> {
+    use AlertDescription as Alert;
+    let links = chain(error);
+    let found = links.iter().find_map(|link| link.downcast_ref::<rustls::Error>());
+    match found {
+        Some(rustls::Error::AlertReceived(
+            alert @ (Alert::AccessDenied
+            | Alert::BadCertificate
+            | Alert::CertificateExpired
+            | Alert::CertificateRequired
+            | Alert::CertificateRevoked
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::UnsupportedCertificate),
+        )) => Some(*alert),
+        _ => None,
+    }
+}
+
+/// The way to the server ended because of our certificate.
+pub fn certificate_refused(verb: &'static str, path: &str, alert: AlertDescription, place: &Place) -> Error {
+    let cause = format!(
+        "{}: the API server, or a proxy before it, does not accept the credentials (TLS alert {alert:?}): {} must be \
+         signed by a CA it trusts for clients, and be valid",
+        place.server,
+        place.user("client-certificate")
+    );
+    Error::CertificateRefused {
+        verb,
+        path: path.to_owned(),
+        cause,
+    }
+}
+
 /// True for failures that only a changed kubeconfig heals: wrong CA, wrong name, not the API server at all. Refused
-/// credentials (401, 403) are not among them: an API server that is still starting refuses everyone.
+/// credentials (401, 403, a TLS alert) are not among them: an API server that is still starting refuses everyone, and
+/// the node may get others.
 pub fn is_for_good(error: &Error) -> bool {
     match error {
         Error::Status { code, .. } => matches!(code, 400 | 404),
         Error::Unreachable { cause, .. } => cause.contains(FIX),
+        Error::CertificateRefused { .. } => false,
         Error::Decode { .. } => true,
     }
 }
@@ -214,7 +252,7 @@ fn cause(error: &(dyn StdError + 'static), place: &Place) -> String {
 }
 
 fn tls_words(error: &rustls::Error, place: &Place) -> String {
-    use rustls::{AlertDescription as Alert, CertificateError as Bad};
+    use rustls::CertificateError as Bad;
     match error {
         rustls::Error::InvalidCertificate(bad) => match bad {
             Bad::UnknownIssuer | Bad::BadSignature => format!(
@@ -233,14 +271,6 @@ fn tls_words(error: &rustls::Error, place: &Place) -> String {
             ),
             other => format!("its certificate is not acceptable ({other})"),
         },
-        rustls::Error::AlertReceived(
-            Alert::BadCertificate
-            | Alert::CertificateExpired
-            | Alert::CertificateUnknown
-            | Alert::CertificateRequired
-            | Alert::UnknownCA
-            | Alert::CertificateRevoked,
-        ) => format!("it refuses our certificate ({error}){FIX}{}", place.user("client-certificate")),
         rustls::Error::InvalidMessage(_) => {
             format!("it does not speak TLS{FIX}{} (is the port right? is it http://?)", place.cluster("server"))
         }

@@ -45,9 +45,9 @@ fn every_known_failure_has_its_remedy() {
             false,
         ),
         (
-            tls(rustls::Error::AlertReceived(AlertDescription::CertificateExpired)),
-            "GET /x: https://cp:6443/: it refuses our certificate (received fatal alert: CertificateExpired); correct users[w1].user.client-certificate in /k.conf",
-            true,
+            tls(rustls::Error::AlertReceived(AlertDescription::HandshakeFailure)),
+            "GET /x: https://cp:6443/: TLS: received fatal alert: HandshakeFailure",
+            false,
         ),
         (
             io::Error::from(io::ErrorKind::ConnectionRefused),
@@ -73,6 +73,18 @@ fn every_known_failure_has_its_remedy() {
     for (inner, expected, for_good) in table {
         assert_eq!(words_of(inner), (expected.to_owned(), for_good));
     }
+    let alert = Connect(tls(rustls::Error::AlertReceived(
+        AlertDescription::CertificateExpired,
+    )));
+    let alert = refusal(&alert).unwrap();
+    let refused = certificate_refused("GET", "/x", alert, &place());
+    assert_eq!(
+        refused.to_string(),
+        "GET /x: https://cp:6443/: the API server, or a proxy before it, does not accept the credentials (TLS alert \
+         CertificateExpired): users[w1].user.client-certificate in /k.conf must be signed by a CA it trusts for \
+         clients, and be valid"
+    );
+    assert!(refused.refuses_us() && !is_for_good(&refused));
     let name = bad(CertificateError::NotValidForName);
     let (text, for_good) = words_of(name);
     assert!(text.contains("set tls-server-name there") && for_good, "{text}");
