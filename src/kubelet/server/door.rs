@@ -66,7 +66,7 @@ impl Door {
             token,
             body,
         } = judge(method, uri, headers, self.config().debugging_handlers);
-        let user = match self.auth.who(&peer.chain, token).await {
+        let user = match self.auth.who(&peer.chain, token.as_deref()).await {
             Ok(user) => user,
             Err(why) => {
                 tracing::debug!(from = %peer.address, %why, "unauthorized");

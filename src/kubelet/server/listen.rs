@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 /// Before an address that cannot be had is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// After a failed accept: mostly too many open files.
-const BREATHE: Duration = Duration::from_millis(100);
+pub(super) const BREATHE: Duration = Duration::from_millis(100);
 /// How often an unchanged problem is said.
 const SAY_EVERY: Duration = Duration::from_secs(60);
 

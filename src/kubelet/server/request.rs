@@ -2,8 +2,14 @@
 //! token, its size. Strangers write what is read here, so that it is also what `fuzz/` tries.
 
 use super::route::{self, Lookup, Need};
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
 use http::{HeaderMap, Method, Uri};
+use std::borrow::Cow;
+
+/// Begins the WebSocket sub-protocol that is a bearer token, for clients that can set no headers.
+pub(super) const WEBSOCKET_TOKEN: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// A request as the door sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +19,7 @@ pub struct Judged<'a> {
     /// What there is for it.
     pub lookup: Lookup,
     /// The bearer token.
-    pub token: Option<&'a str>,
+    pub token: Option<Cow<'a, str>>,
     /// Bytes of its body, as the client says; what cannot be read counts as too much. A body without length is not read
     /// beyond what its endpoint wants.
     pub body: u64,
@@ -26,7 +32,9 @@ pub fn judge<'a>(method: &Method, uri: &Uri, headers: &'a HeaderMap, debugging: 
     Judged {
         need: route::need(method, path),
         lookup: switched_off.unwrap_or_else(|| route::find(method, path)),
-        token: bearer(headers),
+        token: bearer(headers)
+            .map(Cow::Borrowed)
+            .or_else(|| websocket_token(headers).map(Cow::Owned)),
         body: headers.get(CONTENT_LENGTH).map_or(0, |length| {
             let length = length.to_str().ok();
             length.and_then(|length| length.parse().ok()).unwrap_or(u64::MAX)
@@ -41,6 +49,44 @@ pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
     // What follows a second space is no part of the token, as upstream has it.
     let token = rest.split(' ').next()?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+/// Whether the client asks for another protocol on its connection.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    let named = headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
+    named
+        .into_iter()
+        .any(|v| v.to_ascii_lowercase().contains("upgrade"))
+}
+
+/// Whether a request would make its connection a WebSocket.
+pub(super) fn is_websocket(headers: &HeaderMap) -> bool {
+    is_upgrade(headers)
+        && headers
+            .get(UPGRADE)
+            .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The token among the sub-protocols of a WebSocket's beginning, as upstream has it: one, and beside another protocol
+/// that can be agreed on.
+fn websocket_token(headers: &HeaderMap) -> Option<String> {
+    if !is_websocket(headers) {
+        return None;
+    }
+    let protocols = || {
+        let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+        values
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .map(str::trim)
+    };
+    let mut tokens = protocols().filter_map(|name| name.strip_prefix(WEBSOCKET_TOKEN));
+    let mut others = protocols().filter(|name| !name.starts_with(WEBSOCKET_TOKEN));
+    let (Some(token), None, Some(_)) = (tokens.next(), tokens.next(), others.next()) else {
+        return None;
+    };
+    let token = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+    (!token.is_empty()).then_some(token)
 }
 
 /// The values of a query parameter; an empty one for a bare `?name`.
@@ -86,6 +132,35 @@ mod tests {
         }
         let binary = HeaderValue::from_bytes(b"Bearer \xff").unwrap();
         assert_eq!(bearer(&HeaderMap::from_iter([(AUTHORIZATION, binary)])), None);
+    }
+
+    #[test]
+    fn tokens_of_web_sockets() {
+        let abc = "base64url.bearer.authorization.k8s.io.YWJj";
+        let upgrade = [("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")];
+        let cases: [(&[(&str, &str)], &str, Option<&str>); 8] = [
+            (&upgrade, &format!("{abc}, v5.channel.k8s.io"), Some("abc")),
+            (&upgrade, &format!("v5.channel.k8s.io,{abc}"), Some("abc")),
+            (&upgrade, abc, None),
+            (&upgrade, &format!("{abc}, {abc}, v5.channel.k8s.io"), None),
+            (&upgrade, &format!("{abc}=, v5.channel.k8s.io"), None),
+            (&upgrade, "base64url.bearer.authorization.k8s.io., v5", None),
+            (&upgrade[..1], &format!("{abc}, v5.channel.k8s.io"), None),
+            (&[], &format!("{abc}, v5.channel.k8s.io"), None),
+        ];
+        for (others, protocols, token) in cases {
+            let mut headers = HeaderMap::new();
+            for (name, value) in others.iter().chain([&("sec-websocket-protocol", protocols)]) {
+                headers.append(*name, HeaderValue::from_str(value).unwrap());
+            }
+            let uri = Uri::from_static("/exec/a/b/c");
+            let judged = judge(&Method::GET, &uri, &headers, true);
+            assert_eq!(judged.token.as_deref(), token, "{others:?} {protocols}");
+            // A header goes before.
+            headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer header"));
+            let judged = judge(&Method::GET, &uri, &headers, true);
+            assert_eq!(judged.token.as_deref(), Some("header"));
+        }
     }
 
     #[test]

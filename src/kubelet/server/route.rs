@@ -253,7 +253,8 @@ pub fn disabled(path: &str) -> Option<Lookup> {
         "logs",
     ];
     let gone = ["configz", "statusz", "flagz", "checkpoint"];
-    if disabled.contains(&&**first) {
+    let profiles = **first == *"debug" && parts.get(1).is_some_and(|part| **part == *"pprof");
+    if profiles || disabled.contains(&&**first) {
         Some(Lookup::Disabled)
     } else if gone.contains(&&**first) {
         Some(Lookup::Nothing)

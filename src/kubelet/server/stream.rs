@@ -9,6 +9,7 @@ mod splice;
 pub use limit::Streams;
 
 use super::answer::{Answer, with_type};
+use super::request::is_upgrade;
 use super::route::{Endpoint, Found};
 use super::{Caller, Shared};
 use crate::cri::v1;
@@ -45,7 +46,7 @@ async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>)
         Wish::Attach(wanted) => attach(shared, found, &pod, wanted).await?,
         Wish::PortForward(ports) => port_forward(shared, &pod, ports).await?,
     };
-    if !options::is_upgrade(request.headers()) {
+    if !is_upgrade(request.headers()) {
         return Err(Error::NoUpgrade);
     }
     let from = request.extensions().get::<Caller>().map(|caller| caller.address);

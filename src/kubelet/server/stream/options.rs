@@ -3,6 +3,7 @@
 
 use crate::cri::{self, v1};
 use crate::kubelet::server::answer::{Answer, text};
+use crate::kubelet::server::request::{WEBSOCKET_TOKEN, is_websocket};
 use http::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -14,8 +15,6 @@ use std::net::SocketAddr;
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// What a runtime that accepts none of them offers.
 const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
-/// A WebSocket "sub-protocol" that carries a bearer token.
-const BEARER: &str = "base64url.bearer.authorization.k8s.io.";
 /// Label with a container's name in the Pod.
 const NAME_LABEL: &str = "io.kubernetes.container.name";
 
@@ -170,21 +169,6 @@ pub(super) fn ready(listed: &[v1::PodSandbox]) -> Option<&v1::PodSandbox> {
         .max_by_key(|s| s.created_at)
 }
 
-/// Whether the client asks for another protocol on its connection.
-pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
-    let named = headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok());
-    named
-        .into_iter()
-        .any(|v| v.to_ascii_lowercase().contains("upgrade"))
-}
-
-fn is_websocket(headers: &HeaderMap) -> bool {
-    is_upgrade(headers)
-        && headers
-            .get(UPGRADE)
-            .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
 /// Where the runtime streams: an address of this machine, in plain HTTP. Anything else would take the session, and
 /// what is typed into it, elsewhere.
 pub(super) fn runtime_address(url: &Uri) -> Result<SocketAddr, Error> {
@@ -238,7 +222,7 @@ pub(super) fn forwarded<B: Default, C>(request: &Request<C>, url: &Uri) -> Reque
 /// A list of WebSocket sub-protocols without the one that is a token.
 fn without_token(value: &HeaderValue) -> Option<HeaderValue> {
     let names = value.to_str().ok()?.split(',').map(str::trim);
-    let left: Vec<&str> = names.filter(|name| !name.starts_with(BEARER)).collect();
+    let left: Vec<&str> = names.filter(|name| !name.starts_with(WEBSOCKET_TOKEN)).collect();
     HeaderValue::from_str(&left.join(", "))
         .ok()
         .filter(|value| !value.is_empty())
