@@ -66,6 +66,7 @@ impl Door {
             token,
             body,
         } = judge(method, uri, headers, self.config().debugging_handlers);
+        let turn = peer.slot.turn().await;
         let user = match self.auth.who(&peer.chain, token.as_deref()).await {
             Ok(user) => user,
             Err(why) => {
@@ -73,6 +74,7 @@ impl Door {
                 return text(StatusCode::UNAUTHORIZED, "Unauthorized");
             }
         };
+        drop(turn);
         match self.auth.may(&user, need.verb, need.subresources).await {
             Permission::Yes => {}
             Permission::No => return text(StatusCode::FORBIDDEN, need.forbidden(&user.username)),

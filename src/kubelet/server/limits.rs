@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once. Each exec, attach and port-forward is one.
@@ -19,6 +20,9 @@ pub(super) const MOST_PER_PEER: usize = 1024;
 pub(super) const MOST_FRESH_PER_PEER: usize = 64;
 /// Fresh connections at once.
 pub(super) const MOST_FRESH: usize = 512;
+/// Requests of a fresh connection whose credentials are judged at once; the others wait. A token may be a question to
+/// the API server, and those of callers with good ones wait in the same queue.
+pub(super) const MOST_JUDGED: usize = 4;
 /// Requests of one HTTP/2 connection at once, and so `logs --follow` streams.
 pub(super) const MOST_STREAMS: u32 = 250;
 /// For the TLS handshake.
@@ -71,6 +75,7 @@ pub(super) struct Slot {
     number: u64,
     trusted: AtomicBool,
     evicted: CancellationToken,
+    turns: Semaphore,
 }
 
 impl Limits {
@@ -100,6 +105,7 @@ impl Limits {
             number,
             trusted: AtomicBool::new(false),
             evicted,
+            turns: Semaphore::new(MOST_JUDGED),
         })
     }
 
@@ -142,6 +148,15 @@ impl Slot {
     /// Whether a request was allowed.
     pub(super) fn trusted(&self) -> bool {
         self.trusted.load(Ordering::Relaxed)
+    }
+
+    /// Waits until one more request may have its credentials judged; not at all once a request was allowed.
+    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        if self.trusted() {
+            return None;
+        }
+        // Nobody closes the semaphore.
+        self.turns.acquire().await.ok()
     }
 
     /// Waits until this connection must make room.

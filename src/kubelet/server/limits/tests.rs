@@ -57,3 +57,21 @@ fn many_addresses_together_have_a_limit_too() {
     let counts = limits.lock();
     assert_eq!((counts.all, counts.fresh, counts.peers.len()), (0, 0, 0));
 }
+
+#[test]
+fn a_stranger_is_judged_a_few_times_at_once() {
+    use futures::FutureExt;
+    let slot = Arc::new(Limits::default())
+        .admit(IpAddr::from([10, 0, 0, 1]))
+        .unwrap();
+    let mut turns: Vec<_> = (0..MOST_JUDGED)
+        .map(|_| slot.turn().now_or_never().unwrap())
+        .collect();
+    assert!(slot.turn().now_or_never().is_none(), "one too many");
+    turns.pop();
+    assert!(slot.turn().now_or_never().unwrap().is_some());
+    turns.clear();
+    slot.trust();
+    let free = (0..100).filter_map(|_| slot.turn().now_or_never());
+    assert_eq!(free.count(), 100);
+}

@@ -190,13 +190,21 @@ fn without_debugging_handlers() {
         "/containerLogs/a",
         "/runningpods/",
         "/logs/x",
+        "/debug/pprof/heap",
     ] {
         assert_eq!(disabled(path), Some(Lookup::Disabled), "{path}");
     }
     for path in ["/configz", "/flagz", "/statusz", "/checkpoint/a/b/c"] {
         assert_eq!(disabled(path), Some(Lookup::Nothing), "{path}");
     }
-    for path in ["/pods", "/healthz", "/metrics", "/stats/summary", "/nope"] {
+    for path in [
+        "/pods",
+        "/healthz",
+        "/metrics",
+        "/stats/summary",
+        "/nope",
+        "/debug",
+    ] {
         assert_eq!(disabled(path), None, "{path}");
     }
 }
