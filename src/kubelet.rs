@@ -150,7 +150,7 @@ impl Kubelet {
             pressures: pressures.subscribe(),
             images: image_gc.listed(),
         };
-        let agent = agent.showing(views);
+        let agent = agent.showing(views).with_metrics(deps.metrics.clone());
         let pulse = Arc::new(Pulse::default());
         let shared = shared(&deps, &source, &pulse, drain.clone());
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());

@@ -13,6 +13,7 @@ mod report;
 
 use crate::api::EventType;
 use crate::cri::{self, Images, v1};
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::model::PodUid;
 use crate::model::pod::PullPolicy;
 use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
@@ -126,6 +127,7 @@ pub struct ImageManager {
     pulls: Mutex<Vec<(PullKey, WeakShared<PullFuture>)>>,
     /// Failures by Pod and image; swept when twice the longest pause has passed.
     failures: Mutex<HashMap<(PodUid, Box<str>), Failed>>,
+    metrics: KubeletMetrics,
 }
 
 impl ImageManager {
@@ -136,7 +138,13 @@ impl ImageManager {
             slots: Arc::new(Semaphore::new(MAX_PARALLEL_PULLS)),
             pulls: Mutex::default(),
             failures: Mutex::default(),
+            metrics: KubeletMetrics::default(),
         }
+    }
+
+    /// The same, counted.
+    pub fn with_metrics(self, metrics: KubeletMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Makes sure the image is on the node, as the policy says, and returns what the runtime calls it. Every Event
@@ -243,7 +251,7 @@ impl ImageManager {
     }
 
     fn start(&self, (image, auth): PullKey, sandbox: Option<v1::PodSandboxConfig>) -> PullFuture {
-        let (images, slots) = (self.images.clone(), self.slots.clone());
+        let (images, slots, metrics) = (self.images.clone(), self.slots.clone(), self.metrics.clone());
         async move {
             let _slot = slots
                 .acquire_owned()
@@ -257,11 +265,13 @@ impl ImageManager {
             let pulled = pull_with(&*images, &spec, &auth, sandbox.as_ref()).await?;
             // The size is for the event only; a pull is no failure for want of it.
             let status = images.image_status(&pulled).await.ok().flatten();
-            Ok(Pulled {
+            let pulled = Pulled {
                 image: ImageRef(pulled.into()),
                 took: started.elapsed(),
                 bytes: status.map_or(0, |s| s.size),
-            })
+            };
+            metrics.image_pulled(pulled.bytes, pulled.took);
+            Ok(pulled)
         }
         .boxed()
     }

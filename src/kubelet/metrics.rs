@@ -1,8 +1,24 @@
 //! What the pod side counts, under kubelet's names: `/metrics` and `/metrics/probes` of the node's API. The Service
 //! proxy's own numbers stay on its port, as kube-proxy's.
+//!
+//! Every family has the name, kind, labels and buckets of upstream's. Those of upstream's that are not here:
+//! - `go_*`, `workqueue_*`, `apiserver_*`, `aggregator_*`, `registered_metrics_total` and their like tell of Go's
+//!   runtime and of libraries we do not have. A panel of goroutines stays empty rather than show something else.
+//! - `rest_client_rate_limiter_duration_seconds`, `rest_client_transport_*`, `rest_client_exec_plugin_*`: there is no
+//!   client-side rate limit, no cache of transports, no credential plugin.
+//! - `kubelet_evented_pleg_*`, `kubelet_pleg_discard_events`, `kubelet_pleg_pod_relist_duration_seconds`: events and
+//!   relists are one mechanism here; what is dropped is found by the next relist.
+//! - `kubelet_working_pods`, `kubelet_orphan*`, `kubelet_restarted_pods_total`, `reconstruct_volume_operations_*`,
+//!   `force_cleaned_*`: they count repairs of state that kubelet keeps twice; ours is in one place.
+//! - `kubelet_cpu_manager_*`, `kubelet_memory_manager_*`, `kubelet_topology_manager_*`, `dra_*`,
+//!   `kubelet_graceful_shutdown_*`, `kubelet_mirror_pods`, `kubelet_first_network_pod_start_sli_duration_seconds`,
+//!   `kubernetes_feature_enabled`: what they count does not happen here.
 
+mod health;
 mod now;
+mod startup;
 mod starts;
+mod work;
 
 pub use now::{Now, render};
 
@@ -42,6 +58,12 @@ enum Buckets {
     Start,
     /// Requests to the API server.
     Api,
+    /// Work on volumes: a tenth of a second to ten minutes.
+    Storage,
+    /// Status updates of Pods: 10 ms to a minute.
+    Status,
+    /// Downloads of images: a second to an hour.
+    Pull,
 }
 
 impl MetricConstructor<Histogram> for Buckets {
@@ -50,6 +72,11 @@ impl MetricConstructor<Histogram> for Buckets {
             Self::Default => Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
             Self::Runtime => Histogram::new(exponential_buckets(0.005, 2.5, 14)),
             Self::Start => Histogram::new(START.iter().copied()),
+            Self::Storage => Histogram::new([
+                0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 25.0, 50.0, 120.0, 300.0, 600.0,
+            ]),
+            Self::Status => Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0]),
+            Self::Pull => Histogram::new(PULL.iter().copied()),
             Self::Api => Histogram::new([0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0]),
         }
     }
@@ -59,6 +86,12 @@ impl MetricConstructor<Histogram> for Buckets {
 const START: [f64; 25] = [
     0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 480.0,
     600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0,
+];
+
+#[rustfmt::skip]
+const PULL: [f64; 18] = [
+    1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 480.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0,
+    3600.0,
 ];
 
 fn durations(buckets: Buckets) -> Durations {
@@ -76,10 +109,14 @@ pub struct KubeletMetrics(Arc<Inner>);
 struct Inner {
     registry: Metrics,
     probe_registry: Metrics,
+    health: health::Health,
+    startup: startup::Startup,
+    work: work::Work,
     runtime: Counters,
     runtime_errors: Counters,
     runtime_took: Durations,
     sandbox_took: Durations,
+    sandbox_errors: Counters,
     requests: Counters,
     requests_took: Durations,
     inflight: Gauges,
@@ -119,10 +156,14 @@ impl Default for KubeletMetrics {
         let inner = Inner {
             registry: Metrics::new(),
             probe_registry: Metrics::new(),
+            health: health::Health::default(),
+            startup: startup::Startup::default(),
+            work: work::Work::default(),
             runtime: Family::default(),
             runtime_errors: Family::default(),
             runtime_took: durations(Buckets::Runtime),
             sandbox_took: durations(Buckets::Default),
+            sandbox_errors: Family::default(),
             requests: Family::default(),
             requests_took: durations(Buckets::Default),
             inflight: Family::default(),
@@ -152,6 +193,10 @@ impl Default for KubeletMetrics {
         inner
             .probe_registry
             .register(|registry| inner.register_probes(registry));
+        inner.registry.register(|registry| {
+            inner.startup.register(registry);
+            inner.work.register(registry);
+        });
         Self(Arc::new(inner))
     }
 }
@@ -175,6 +220,7 @@ impl Inner {
         all.register("kubelet_pod_worker_duration_seconds", "[ALPHA] Duration in seconds to sync a single pod. Broken down by operation type: create, update, or sync", self.worker_took.clone());
         all.register("kubelet_pod_worker_start_duration_seconds", "[ALPHA] Duration in seconds from kubelet seeing a pod to starting a worker.", self.worker_start.clone());
         all.register("kubelet_run_podsandbox_duration_seconds", "[ALPHA] Duration in seconds of the run_podsandbox operations. Broken down by RuntimeClass.Handler.", self.sandbox_took.clone());
+        all.register("kubelet_run_podsandbox_errors", "[ALPHA] Cumulative number of the run_podsandbox operation errors by RuntimeClass.Handler.", self.sandbox_errors.clone());
         all.register("kubelet_runtime_operations_duration_seconds", "[ALPHA] Duration in seconds of runtime operations. Broken down by operation type.", self.runtime_took.clone());
         all.register("kubelet_runtime_operations_errors", "[ALPHA] Cumulative number of runtime operation errors by operation type.", self.runtime_errors.clone());
         all.register("kubelet_runtime_operations", "[ALPHA] Cumulative number of runtime operations by operation type.", self.runtime.clone());
@@ -331,6 +377,9 @@ impl KubeletMetrics {
                 .sandbox_took
                 .get_or_create(&handler)
                 .observe(took.as_secs_f64());
+            if failed {
+                inner.sandbox_errors.get_or_create(&handler).inc();
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::api::{EventType, Events, Nodes};
 use crate::config::KubeletConfig;
 use crate::cri::{Runtime, v1};
 use crate::kubelet::eviction::Pressures;
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::refs;
 use crate::model::machine::Disk;
 use crate::model::pod::Quantity;
@@ -75,6 +76,7 @@ pub struct NodeAgent {
     config: Arc<KubeletConfig>,
     facts: Facts,
     views: Views,
+    metrics: KubeletMetrics,
 }
 
 impl fmt::Debug for NodeAgent {
@@ -123,6 +125,7 @@ impl NodeAgent {
             config,
             facts,
             views: Views::default(),
+            metrics: KubeletMetrics::default(),
         })
     }
 
@@ -130,6 +133,11 @@ impl NodeAgent {
     #[must_use]
     pub fn showing(self, views: Views) -> Self {
         Self { views, ..self }
+    }
+
+    /// The same, counted.
+    pub fn with_metrics(self, metrics: KubeletMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// What pods may use of the node.

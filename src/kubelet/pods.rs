@@ -149,8 +149,8 @@ fn context(
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
     Context {
-        images: ImageManager::new(deps.images.clone()),
-        volumes: Volumes::new(dirs.clone(), deps.config_data.clone()),
+        images: ImageManager::new(deps.images.clone()).with_metrics(deps.metrics.clone()),
+        volumes: Volumes::new(dirs.clone(), deps.config_data.clone()).with_metrics(deps.metrics.clone()),
         probes: Probes::new(deps.runtime.clone(), deps.events.clone(), mark, clock())
             .with_metrics(deps.metrics.clone()),
         metrics: deps.metrics,

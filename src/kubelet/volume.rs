@@ -13,8 +13,9 @@ pub mod writer;
 
 use crate::api::ConfigData;
 use crate::kubelet::dirs::Dirs;
+use crate::kubelet::metrics::KubeletMetrics;
 use crate::model::PodUid;
-use crate::model::pod::{Container, Pod};
+use crate::model::pod::{Container, Pod, Volume};
 use crate::sys::mount;
 use content::ResourceValue;
 use jiff::Timestamp;
@@ -24,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tokio::time::Instant;
 
 /// Host path of every volume of a Pod by volume name.
 pub type Paths = BTreeMap<Box<str>, PathBuf>;
@@ -95,6 +97,7 @@ pub struct Volumes {
     tokens: token::Tokens,
     mount_tmpfs: MountTmpfs,
     versions: AtomicU32,
+    metrics: KubeletMetrics,
 }
 
 impl fmt::Debug for Volumes {
@@ -115,7 +118,13 @@ impl Volumes {
             tokens,
             mount_tmpfs: mount::tmpfs,
             versions: AtomicU32::new(0),
+            metrics: KubeletMetrics::default(),
         }
+    }
+
+    /// The same, counted.
+    pub fn with_metrics(self, metrics: KubeletMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// The same with another way to mount a tmpfs.
@@ -140,19 +149,26 @@ impl Volumes {
             now,
             resource,
         };
-        let each = pod
+        // Images are mounted by the runtime.
+        let wanted = pod
             .spec
             .volumes
             .iter()
-            // Images are mounted by the runtime.
-            .filter(|v| v.image.is_none() && used(&v.name))
-            .map(|volume| async {
-                let path = content.volume(volume).await.map_err(|cause| Error {
-                    volume: volume.name.clone(),
-                    cause,
-                })?;
-                Ok((volume.name.clone(), path))
-            });
+            .filter(|v| v.image.is_none() && used(&v.name));
+        let each = wanted.clone().map(|volume| async {
+            let begin = Instant::now();
+            let path = content.volume(volume).await;
+            self.metrics
+                .volume_mounted(plugin(volume), path.is_ok(), begin.elapsed());
+            let path = path.map_err(|cause| Error {
+                volume: volume.name.clone(),
+                cause,
+            })?;
+            Ok((volume.name.clone(), path))
+        });
+        let uid = &pod.metadata.uid;
+        self.metrics
+            .volumes_wanted(uid, wanted.clone().map(plugin).collect());
         let mut paths = Paths::new();
         let mut errors = Vec::new();
         for result in futures::future::join_all(each).await {
@@ -161,6 +177,8 @@ impl Volumes {
                 Err(error) => errors.push(error),
             }
         }
+        let there = wanted.filter(|volume| paths.contains_key(&volume.name));
+        self.metrics.volumes_set_up(uid, there.map(plugin).collect());
         if errors.is_empty() { Ok(paths) } else { Err(errors) }
     }
 
@@ -188,7 +206,9 @@ impl Volumes {
             mount::unmount_below(&dir)?;
             mount::remove_tree(&dir)
         })
-        .await
+        .await?;
+        self.metrics.volumes_removed(uid);
+        Ok(())
     }
 
     /// Name of the next version of a volume's content: unique in this process, sorted by time.
@@ -200,6 +220,20 @@ impl Volumes {
             now.subsec_nanosecond()
         )
     }
+}
+
+/// PURE. Who sets a volume up, in kubelet's words.
+fn plugin(volume: &Volume) -> &'static str {
+    let plugins = [
+        (volume.empty_dir.is_some(), "kubernetes.io/empty-dir"),
+        (volume.host_path.is_some(), "kubernetes.io/host-path"),
+        (volume.config_map.is_some(), "kubernetes.io/configmap"),
+        (volume.secret.is_some(), "kubernetes.io/secret"),
+        (volume.downward_api.is_some(), "kubernetes.io/downward-api"),
+        (volume.projected.is_some(), "kubernetes.io/projected"),
+    ];
+    let found = plugins.into_iter().find(|(is, _)| *is);
+    found.map_or("N/A", |(_, plugin)| plugin)
 }
 
 /// File system work that may wait for a disk.

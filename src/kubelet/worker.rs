@@ -221,6 +221,7 @@ impl Workers {
             None if observed.sandboxes.is_empty() && observed.containers.is_empty() => return None,
             None => Arc::new(self.orphan(uid).await?),
         };
+        let containers = pod.spec.containers.len();
         let (key, state) = (pod.metadata.key(), State::new(pod, in_api, self.context.now()));
         let slot = Arc::new(Slot {
             state: tokio::sync::Mutex::new(state),
@@ -231,6 +232,9 @@ impl Workers {
         });
         self.slots().insert(uid.clone(), slot.clone());
         self.context.metrics.worker_started(uid);
+        if in_api {
+            self.context.metrics.pod_begun(containers);
+        }
         Some(slot)
     }
 
@@ -306,6 +310,9 @@ impl Workers {
             let age = now.duration_since(pod.metadata.creation_timestamp.unwrap_or(now));
             let age = Duration::try_from(age).unwrap_or_default();
             self.context.metrics.running(&pod.metadata.uid, age, init);
+        }
+        if let Some(before) = &state.computed {
+            self.context.metrics.containers_ended(before, &new);
         }
         self.tell_resized(&pod, state.computed.as_ref(), &new);
         let retry = memory.resize_pending.as_ref().map(|_| now + RESIZE_RETRY);

@@ -1,11 +1,14 @@
 //! What the machine, a file system, a tree of files, a network namespace and this process use.
 
 use crate::model::usage::{BlockDevice, FsUse, Interface, MachineUse, Traffic, TreeUse};
+use jiff::Timestamp;
+use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
 /// Links that are another end of something that is counted elsewhere, as cAdvisor leaves them out.
 const NOT_COUNTED: [&str; 4] = ["lo", "veth", "docker", "nerdctl"];
@@ -71,6 +74,25 @@ fn booted(stat: &str) -> f64 {
     stat.lines()
         .find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok())
         .unwrap_or(0.0)
+}
+
+/// When the machine was booted, to the second.
+pub fn boot_time() -> Timestamp {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let seconds = Duration::try_from_secs_f64(booted(&stat)).unwrap_or_default();
+    Timestamp::UNIX_EPOCH.saturating_add(seconds).unwrap_or_default()
+}
+
+/// Bytes that came and went in our network namespace, from the `IpExt` lines of `/proc/self/net/netstat`: names first,
+/// then numbers.
+fn octets(netstat: &str) -> (u64, u64) {
+    let mut lines = netstat.lines().filter_map(|line| line.strip_prefix("IpExt:"));
+    let (names, numbers) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    let number = |wanted: &str| {
+        let at = names.split_whitespace().position(|name| name == wanted);
+        at.and_then(|at| numbers.split_whitespace().nth(at)?.parse().ok())
+    };
+    (number("InOctets").unwrap_or(0), number("OutOctets").unwrap_or(0))
 }
 
 /// `0.00 0.01 0.05 2/230 4711`: of runnable and existing threads the second.
@@ -186,6 +208,12 @@ pub struct ProcessUse {
     pub resident_bytes: u64,
     /// Virtual memory, bytes.
     pub virtual_bytes: u64,
+    /// Most virtual memory it may have, bytes.
+    pub virtual_max_bytes: u64,
+    /// Bytes that came over the network into our network namespace.
+    pub received_bytes: u64,
+    /// Bytes that went out.
+    pub sent_bytes: u64,
     /// Open file descriptors.
     pub open_fds: u64,
     /// Most file descriptors it may open.
@@ -210,14 +238,18 @@ pub fn process() -> ProcessUse {
             .unwrap_or(0.0)
     };
     let status = text("/proc/self/status");
-    let limit = nix::sys::resource::getrlimit(nix::sys::resource::Resource::RLIMIT_NOFILE);
+    let limit = |resource| getrlimit(resource).map_or(0, |(soft, _)| soft);
+    let (received_bytes, sent_bytes) = octets(&text("/proc/self/net/netstat"));
     let booted = booted(&text("/proc/stat"));
     ProcessUse {
         cpu_seconds: (field(14) + field(15)) / TICKS,
         resident_bytes: super::machine::meminfo_bytes(&status, "VmRSS"),
         virtual_bytes: super::machine::meminfo_bytes(&status, "VmSize"),
         open_fds: fs::read_dir("/proc/self/fd").map_or(0, |dir| u64::try_from(dir.count()).unwrap_or(0)),
-        max_fds: limit.map_or(0, |(soft, _)| soft),
+        max_fds: limit(Resource::RLIMIT_NOFILE),
+        virtual_max_bytes: limit(Resource::RLIMIT_AS),
+        received_bytes,
+        sent_bytes,
         started: booted + field(22) / TICKS,
     }
 }
@@ -225,6 +257,14 @@ pub fn process() -> ProcessUse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn octets_of_netstat() {
+        let text = "TcpExt: A InOctets\nTcpExt: 1 2\nIpExt: X InOctets OutOctets\nIpExt: 7 8 9\n";
+        assert_eq!(octets(text), (8, 9));
+        assert_eq!(octets("IpExt: InOctets\n"), (0, 0));
+        assert!(boot_time() < Timestamp::now() && boot_time() > Timestamp::UNIX_EPOCH);
+    }
 
     #[test]
     fn interfaces_of_net_dev() {

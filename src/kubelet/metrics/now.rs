@@ -14,6 +14,8 @@ pub struct Now {
     pub desired: u64,
     /// Those of them that have not ended.
     pub active: u64,
+    /// Ephemeral containers in the specs of those Pods.
+    pub ephemeral: u64,
     /// Pods with a ready sandbox; `None` when the runtime does not answer.
     pub running: Option<u64>,
     /// Containers by state, in kubelet's words.
@@ -61,6 +63,7 @@ fn pods(now: &Now, text: &mut String) {
         &[(&[("static", "")], unsigned(now.active)), (&[("static", "true")], 0.0)], text);
     gauge("kubelet_desired_pods", "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.",
         &[(&[("static", "")], unsigned(now.desired)), (&[("static", "true")], 0.0)], text);
+    gauge("kubelet_managed_ephemeral_containers", "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.", &[(&[], unsigned(now.ephemeral))], text);
     gauge("kubelet_cgroup_version", "[ALPHA] cgroup version on the hosts.", &[(&[], unsigned(now.cgroup_version))], text);
     gauge("kubelet_node_name", "[ALPHA] The node's name. The count is always 1.", &[(&[("node", &now.node)], 1.0)], text);
     if let Some(running) = now.running {
@@ -121,13 +124,28 @@ fn volumes(now: &Now, text: &mut String) {
 }
 
 fn process(process: &ProcessUse, text: &mut String) {
-    let mut cpu = Family::new(
-        "process_cpu_seconds_total",
-        Kind::Counter,
-        "Total user and system CPU time spent in seconds.",
-    );
-    cpu.add(&[], process.cpu_seconds, None);
-    cpu.write(text);
+    let counters = [
+        (
+            "process_cpu_seconds_total",
+            "Total user and system CPU time spent in seconds.",
+            process.cpu_seconds,
+        ),
+        (
+            "process_network_receive_bytes_total",
+            "Number of bytes received by the process over the network.",
+            unsigned(process.received_bytes),
+        ),
+        (
+            "process_network_transmit_bytes_total",
+            "Number of bytes sent by the process over the network.",
+            unsigned(process.sent_bytes),
+        ),
+    ];
+    for (name, help, value) in counters {
+        let mut family = Family::new(name, Kind::Counter, help);
+        family.add(&[], value, None);
+        family.write(text);
+    }
     let rows = [
         (
             "process_max_fds",
@@ -153,6 +171,11 @@ fn process(process: &ProcessUse, text: &mut String) {
             "process_virtual_memory_bytes",
             "Virtual memory size in bytes.",
             unsigned(process.virtual_bytes),
+        ),
+        (
+            "process_virtual_memory_max_bytes",
+            "Maximum amount of virtual memory available in bytes.",
+            unsigned(process.virtual_max_bytes),
         ),
     ];
     for (name, help, value) in rows {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::builders;
+use jiff::Timestamp;
 
 #[test]
 fn calls_have_kubelets_names() {
@@ -164,4 +165,51 @@ fn what_is_now_as_text() {
         has(&text, line);
     }
     assert!(text.contains(r#"major="1",minor="36""#), "{text}");
+}
+
+#[test]
+fn checks_of_health_are_counted_until_they_are_reset() {
+    let metrics = KubeletMetrics::default();
+    metrics.health_checked("ping", true);
+    metrics.health_checked("syncloop", true);
+    metrics.health_checked("syncloop", false);
+    let text = metrics.slis();
+    for line in [
+        r#"kubernetes_healthcheck{name="ping",type="healthz"} 1"#,
+        r#"kubernetes_healthcheck{name="syncloop",type="healthz"} 0"#,
+        r#"kubernetes_healthchecks_total{name="ping",status="success",type="healthz"} 1"#,
+        r#"kubernetes_healthchecks_total{name="syncloop",status="success",type="healthz"} 1"#,
+        r#"kubernetes_healthchecks_total{name="syncloop",status="error",type="healthz"} 1"#,
+        "# TYPE kubernetes_healthchecks_total counter",
+    ] {
+        has(&text, line);
+    }
+    metrics.reset_slis();
+    assert!(!metrics.slis().contains("ping"));
+}
+
+#[test]
+fn the_nodes_start_counts_once() {
+    let metrics = KubeletMetrics::default();
+    let now = Timestamp::now();
+    let after = |seconds: i64| now + Duration::from_secs(seconds.unsigned_abs());
+    let booted = now - Duration::from_secs(100);
+    // A Node that was registered before.
+    metrics.node_ready(booted, after(1));
+    has(&metrics.counted(), "kubelet_node_startup_duration_seconds 0");
+    metrics.registering(after(2));
+    metrics.registering(after(4));
+    metrics.registered(booted, after(5));
+    for ready in [8, 9] {
+        metrics.node_ready(booted, after(ready));
+    }
+    metrics.registered(booted, after(10));
+    let text = metrics.counted();
+    for line in [
+        "kubelet_node_startup_registration_duration_seconds 3",
+        "kubelet_node_startup_post_registration_duration_seconds 3",
+        "kubelet_node_startup_duration_seconds 108",
+    ] {
+        has(&text, line);
+    }
 }

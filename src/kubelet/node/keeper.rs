@@ -5,6 +5,7 @@ use super::status::{self, Condition, Facts};
 use super::{Health, NodeAgent, disk, extras};
 use crate::api::EventType;
 use crate::kubelet::refs;
+use crate::sys::usage;
 use crate::task::{Backoff, SayOnce};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -202,8 +203,10 @@ impl Keeper {
             Timestamp::now(),
         );
         register::set_provider_id(&mut node, &agent.config.provider_id);
+        agent.metrics.registering(Timestamp::now());
         match agent.nodes.create(&node).await {
             Ok(_) => {
+                agent.metrics.registered(usage::boot_time(), Timestamp::now());
                 tracing::info!(node = %agent.config.node, "node registered");
                 self.own(false);
                 self.note_report();
@@ -262,6 +265,11 @@ impl Keeper {
     }
 
     fn note_report(&mut self) {
+        if self.ready() {
+            self.agent
+                .metrics
+                .node_ready(usage::boot_time(), Timestamp::now());
+        }
         self.reported = Some((Instant::now(), self.agent.facts.clone(), self.conditions.clone()));
     }
 }

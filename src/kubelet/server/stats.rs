@@ -53,6 +53,10 @@ async fn now(shared: &Shared) -> Now {
         node: shared.node.to_string(),
         desired: count(pods.len()),
         active: count(pods.len() - ended.count()),
+        ephemeral: pods
+            .iter()
+            .map(|pod| count(pod.spec.ephemeral_containers.len()))
+            .sum(),
         cgroup_version: shared.stats.cgroup_version(),
         process: usage::process(),
         ..Now::default()

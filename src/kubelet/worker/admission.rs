@@ -39,6 +39,7 @@ impl Workers {
         };
         drop(slots);
         let (reason, message) = (rejection.reason, rejection.message);
+        self.context.metrics.pod_refused(reason);
         let meta = &pod.metadata;
         tracing::warn!(ns = %meta.namespace, name = %meta.name, reason, message, "pod rejected");
         self.context

@@ -23,7 +23,8 @@ pub(super) struct Reporter {
 #[derive(Default)]
 struct State {
     told: Option<PodStatus>,
-    wanted: Option<PodStatus>,
+    /// What to tell, and since when it differs from what was told.
+    wanted: Option<(PodStatus, Instant)>,
     /// The API server no longer has this Pod; nothing more is told.
     gone: bool,
 }
@@ -45,7 +46,11 @@ impl Reporter {
         if state.gone || state.told.as_ref() == Some(&status) && state.wanted.is_none() {
             return;
         }
-        state.wanted = Some(status);
+        let since = state
+            .wanted
+            .as_ref()
+            .map_or_else(Instant::now, |(_, since)| *since);
+        state.wanted = Some((status, since));
         // Under the lock, as the end of `work`: a wish never finds a worker that has just decided to stop.
         if !self.busy.send_replace(true) {
             tokio::spawn(self.clone().work());
@@ -61,7 +66,7 @@ impl Reporter {
     async fn work(self: Arc<Self>) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut said = SayOnce::new(Duration::from_secs(60));
-        while let Some((told, wanted)) = self.next() {
+        while let Some((told, (wanted, since))) = self.next() {
             let Some(patch) = status::patch(told.as_ref(), &wanted) else {
                 self.lock().told = Some(wanted);
                 continue;
@@ -69,6 +74,7 @@ impl Reporter {
             match self.context.pods.patch_status(&self.key, &self.uid, &patch).await {
                 Ok(()) => {
                     backoff.reset();
+                    self.context.metrics.status_told(since.elapsed());
                     self.lock().told = Some(wanted);
                 }
                 Err(error) if error.is_not_found() || error.is_conflict() => {
@@ -80,7 +86,7 @@ impl Reporter {
                     if said.say(&text, Instant::now()).is_some() {
                         tracing::warn!(pod.uid = %self.uid, ns = %self.key.namespace, name = %self.key.name, error = %text, "status not told");
                     }
-                    self.lock().wanted.get_or_insert(wanted);
+                    self.lock().wanted.get_or_insert((wanted, since)).1 = since;
                     tokio::time::sleep(backoff.fail()).await;
                 }
             }
@@ -88,7 +94,7 @@ impl Reporter {
     }
 
     /// What to tell next; without anything the work ends.
-    fn next(&self) -> Option<(Option<PodStatus>, PodStatus)> {
+    fn next(&self) -> Option<(Option<PodStatus>, (PodStatus, Instant))> {
         let mut state = self.lock();
         let wanted = if state.gone { None } else { state.wanted.take() };
         if wanted.is_none() {
