@@ -25,6 +25,7 @@ pub use eviction::{EvictionConfig, Level, Signal, Threshold};
 pub use flags::{Cli, Command, Flags};
 pub use kubelet_flags::KubeletFlags;
 pub use resources::{Amounts, Enforce, Reserved, ResourceConfig};
+pub use sections::levels_of_klog;
 pub use tls::{CIPHER_SUITES, CURVES};
 pub use types::{
     ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, ImageGcConfig, KubeletConfig, LogFormat,

@@ -10,16 +10,21 @@ use prometheus_client::registry::Registry;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 const NOT_POISONED: &str = "registering and encoding do not panic";
 
+/// What is logged, to be changed while we run.
+static LEVELS: OnceLock<reload::Handle<Targets, tracing_subscriber::Registry>> = OnceLock::new();
+
 /// Starts logging to standard error, once per process; a second call changes nothing.
 pub fn init_logs(levels: Targets, json: bool) {
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let (levels, handle) = reload::Layer::new(levels);
     let registry = tracing_subscriber::registry().with(levels);
     let result = if json {
         registry.with(lines.json().flatten_event(true)).try_init()
@@ -28,7 +33,14 @@ pub fn init_logs(levels: Targets, json: bool) {
         registry.with(lines.with_ansi(colour)).try_init()
     };
     // The only error is that a subscriber is there already; then it keeps working.
-    drop(result);
+    if result.is_ok() {
+        drop(LEVELS.set(handle));
+    }
+}
+
+/// Changes what is logged from now on; `false` when [`init_logs`] has not started the log.
+pub fn set_levels(levels: Targets) -> bool {
+    LEVELS.get().is_some_and(|handle| handle.reload(levels).is_ok())
 }
 
 /// The process's metrics. Cheap to clone.

@@ -183,6 +183,9 @@ pub(super) fn server(settings: &Settings) -> ServerConfig {
         unauthorized_ttl: settings.duration("authorization.webhook.cacheUnauthorizedTTL"),
         idle_timeout: settings.duration("streamingConnectionIdleTimeout"),
         debugging_handlers: settings.on("enableDebuggingHandlers"),
+        system_logs: settings.on("enableSystemLogHandler"),
+        profiling: settings.on("enableProfilingHandler"),
+        debug_flags: settings.on("enableDebugFlagsHandler"),
         healthz: (healthz != 0).then(|| SocketAddr::new(address("healthzBindAddress"), healthz)),
         configz: settings.in_force().into(),
     }
@@ -274,6 +277,11 @@ pub(super) fn telemetry(
         format: flags.log_format,
         address,
     })
+}
+
+/// What is logged at klog's verbosity.
+pub fn levels_of_klog(verbosity: u32) -> Targets {
+    log_levels(level_of_klog(verbosity)).unwrap_or_default()
 }
 
 /// Our level for klog's verbosity, where 2 is what people run and 4 is for debugging.

@@ -176,6 +176,12 @@ pub struct ServerConfig {
     pub idle_timeout: Duration,
     /// `enableDebuggingHandlers`: logs, exec, attach, port-forward, run and pods.
     pub debugging_handlers: bool,
+    /// `enableSystemLogHandler`: the machine's log files.
+    pub system_logs: bool,
+    /// `enableProfilingHandler`: what upstream shows below `/debug/pprof`.
+    pub profiling: bool,
+    /// `enableDebugFlagsHandler`: how much is logged, changed by request.
+    pub debug_flags: bool,
     /// `healthzBindAddress` and `healthzPort`; `None` when the port is 0.
     pub healthz: Option<SocketAddr>,
     /// What `/configz` shows: the configuration in force, with upstream's field names.
@@ -199,6 +205,9 @@ impl Default for ServerConfig {
             unauthorized_ttl: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(4 * 3600),
             debugging_handlers: true,
+            system_logs: true,
+            profiling: true,
+            debug_flags: true,
             healthz: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 10248))),
             configz: Arc::default(),
         }

@@ -113,13 +113,17 @@ async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>) 
         | Endpoint::Metrics
         | Endpoint::MetricsCadvisor
         | Endpoint::MetricsResource
-        | Endpoint::MetricsProbes => stats::serve(shared, found, request).await,
+        | Endpoint::MetricsProbes
+        | Endpoint::MetricsSlis => stats::serve(shared, found, request).await,
         Endpoint::Healthz
         | Endpoint::Pods
         | Endpoint::RunningPods
         | Endpoint::Configz
         | Endpoint::Statusz
         | Endpoint::Flagz
-        | Endpoint::Checkpoint => views::serve(shared, found, request).await,
+        | Endpoint::Checkpoint
+        | Endpoint::NodeLogs
+        | Endpoint::Profile
+        | Endpoint::Verbosity => views::serve(shared, found, request).await,
     }
 }

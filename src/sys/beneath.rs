@@ -1,10 +1,11 @@
-//! A directory that others may write to, used without ever following a link: what is opened in it is beneath it.
+//! A directory that others may write to: what is opened in it is beneath it. [`Directory`] never follows a link;
+//! [`inside`] follows those that stay beneath.
 
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
@@ -30,6 +31,76 @@ pub struct Stat {
     pub size: u64,
     /// A regular file: no link, no FIFO, no directory.
     pub regular: bool,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub enum Inside {
+    /// A directory.
+    Directory(Directory, Metadata),
+    /// A regular file, open for reading.
+    File(File, Metadata),
+}
+
+/// How many links that name their target from the root are followed.
+const MOST_LINKS: usize = 8;
+
+/// Opens a file or directory beneath `base`. Links are followed while they stay beneath; the last part of the path may
+/// be one whose target is given from the root. An error when it leads out, and for what is neither file nor directory.
+pub fn inside(base: &Path, path: &Path) -> io::Result<Inside> {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
+    let top = openat2(AT_FDCWD, base, how).map_err(|error| named("open", base, error))?;
+    let mut path = if path.as_os_str().is_empty() {
+        PathBuf::from(".")
+    } else {
+        path.to_owned()
+    };
+    let open = |path: &Path, flags: OFlag| {
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC);
+        openat2(
+            &top,
+            path,
+            how.resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS),
+        )
+    };
+    for _ in 0..MOST_LINKS {
+        match open(&path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+            Ok(fd) => return what(fd, &base.join(&path)),
+            Err(nix::errno::Errno::EXDEV) => {}
+            Err(nix::errno::Errno::ELOOP) => break,
+            Err(error) => return Err(named("open", &base.join(&path), error)),
+        }
+        let target = open(&path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
+            .and_then(|link| readlinkat(&link, ""))
+            .map(PathBuf::from);
+        // Dots would be resolved against the wrong directory, and what is no link has led out on its way.
+        path = match target {
+            Ok(target) if target.is_absolute() => match target.strip_prefix(base) {
+                Ok(rest) if !rest.as_os_str().is_empty() => rest.to_owned(),
+                _ => return Err(named("open", &base.join(&path), nix::errno::Errno::EXDEV)),
+            },
+            _ => return Err(named("open", &base.join(&path), nix::errno::Errno::EXDEV)),
+        };
+    }
+    let text = format!("open {}: too many links", base.join(&path).display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+fn what(fd: OwnedFd, path: &Path) -> io::Result<Inside> {
+    let file = File::from(fd);
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        let directory = Directory {
+            fd: file.into(),
+            path: path.to_owned(),
+        };
+        return Ok(Inside::Directory(directory, metadata));
+    }
+    if metadata.is_file() {
+        return Ok(Inside::File(file, metadata));
+    }
+    let text = format!("open {}: not a regular file", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 /// Neither a link nor `..` leads out, at no part of the path.
@@ -117,6 +188,19 @@ impl Directory {
         for entry in std::fs::read_dir(self.itself())? {
             if let Ok(name) = entry?.file_name().into_string() {
                 names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Names, and whether each is a directory (a link is none), in no order; those that are not UTF-8 and those beyond
+    /// `most` are left out.
+    pub fn listing(&self, most: usize) -> io::Result<Vec<(String, bool)>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(self.itself())?.take(most) {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string() {
+                names.push((name, entry.file_type()?.is_dir()));
             }
         }
         Ok(names)

@@ -11,6 +11,7 @@ use rustlet_lab::images;
 use rustlet_lab::kube::{self, Seen, eventually};
 use serde_json::{Value, json};
 
+use crate::stream_end::resident;
 use crate::support::{Case, LIMIT, Lab, pod, restarts, shell, status};
 
 /// Agents of this suite rotate logs from this size on.
@@ -487,4 +488,59 @@ pub(crate) fn links_refused(lab: &Lab) -> Result<()> {
     says(&refused(&case, &["logs", "web"])?, "failed to open log file")?;
     node.exec(&["rm", "-r", &dir, secret, "/var/lib/kubelet/other"])?;
     Ok(())
+}
+
+/// Lines of the large log, and their length with the line's end.
+const LINES: usize = 1_000_000;
+const LENGTH: usize = 101;
+/// By how much the agent may grow while it shows a log of any size, KiB.
+const GROWTH: u64 = 24 << 10;
+
+/// A log of a hundred megabytes comes whole through the API server, and the agent holds a bounded part of it.
+pub(crate) fn hundred_megabytes(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "logs-large")?;
+    let mut writer = pod("writer", Some(lab.node_name(0)), json!([shell("echo one")]));
+    writer["spec"]["restartPolicy"] = json!("Never");
+    case.create("pods", &writer)?;
+    let writer = case.until("writer", "over", |pod| pod["status"]["phase"] == "Succeeded")?;
+    let node = lab.node_of(&writer)?;
+    // The log of a container that has ended is not rotated.
+    let fill = "seq -f '2026-11-21T10:00:00.000000000Z stdout F %0100.f' 1 $1 > $2";
+    let log = format!("{}/0.log", log_dir(&writer, "main"));
+    node.exec(&["sh", "-c", fill, "sh", &LINES.to_string(), &log])?;
+    let agent = node.agent_pid().context("the agent runs")?;
+    let (before, mut most, mut line) = (resident(agent)?, 0, String::new());
+    // Not `-f`: the end of the log is the end.
+    let mut command = lab
+        .cluster()
+        .client()
+        .command(&["-n", &case.ns, "logs", "writer"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut reading = Follower(child.spawn().context("kubectl logs")?);
+    let mut stdout = BufReader::with_capacity(1 << 20, reading.0.stdout.take().context("no output")?);
+    let mut number = 0;
+    while stdout.read_line(&mut line)? > 0 {
+        number += 1;
+        ensure!(
+            line.len() == LENGTH && line.trim_end().parse() == Ok(number),
+            "line {number} is {line:?}"
+        );
+        if number % 10_000 == 0 {
+            most = most.max(resident(agent)?);
+        }
+        line.clear();
+    }
+    ensure!(number == LINES, "{number} lines of {LINES}");
+    reading.ended_well()?;
+    let after = resident(agent)?;
+    eprintln!(
+        "a log of {} bytes: the agent had {before} KiB, at most {most}, {after} at the end",
+        LINES * LENGTH
+    );
+    // Upstream's kubelet grows by what its garbage collector leaves.
+    ensure!(
+        lab.upstream || most <= before + GROWTH,
+        "the agent had {before} KiB, then {most}"
+    );
+    lab.kube.delete(&case.path("pods", "writer"))
 }

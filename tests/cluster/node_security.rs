@@ -45,10 +45,15 @@ const EXPECTED: &[(&str, &str, [u16; 5])] = &[
     ("GET", "/metrics/cadvisor", closed(200)),
     ("GET", "/metrics/resource", closed(200)),
     ("GET", "/metrics/probes", closed(200)),
+    ("GET", "/metrics/slis", closed(200)),
     ("GET", "/configz", closed(200)),
     ("GET", "/statusz", closed(200)),
     ("GET", "/flagz", closed(200)),
     ("POST", "/checkpoint/{namespace}/{pod}/{container}", closed(404)),
+    ("GET", "/logs/", closed(200)),
+    ("GET", "/logs/{path...}", closed(404)),
+    ("GET", "/debug/pprof/{name}", closed(404)),
+    ("GET", "/debug/flags/v", closed(406)),
     ("GET", "/containerLogs/{namespace}/{pod}/{container}", closed(404)),
     ("POST", "/run/{namespace}/{pod}/{container}", closed(404)),
     ("POST", "/run/{namespace}/{pod}/{uid}/{container}", closed(404)),
@@ -100,14 +105,42 @@ const TRICKS: &[(&str, &str, [u16; 2], [u16; 2])] = &[
     ("FOO", "/pods", [401, 405], [401, 405]),
     ("HEAD", "/healthz", [401, 200], [401, 200]),
     ("DELETE", "/exec/a/b/c", [401, 405], [401, 405]),
-    // rustlet has no pprof, no log files of the machine and no log level by request.
-    ("GET", "/logs/", [401, 200], [401, 404]),
-    ("GET", "/debug/pprof/heap", [401, 200], [401, 404]),
-    ("PUT", "/debug/flags/v", [401, 400], [401, 404]),
+    ("GET", "/logs/", [401, 200], [401, 200]),
+    ("GET", "/logs", [307, 307], [401, 301]),
+    ("GET", "/logs/..%2f..%2fetc%2fpasswd", [401, 404], [401, 404]),
+    ("GET", "/logs/%2e%2e/%2e%2e/etc/passwd", [401, 404], [401, 404]),
+    ("POST", "/logs/x", [401, 405], [401, 405]),
+    // rustlet is no Go program: it has no such profile.
+    ("GET", "/debug/pprof/heap", [401, 200], [401, 501]),
+    ("GET", "/debug/pprof/", [401, 404], [401, 404]),
+    ("PUT", "/debug/flags/v", [401, 400], [401, 400]),
 ];
 
+/// What a node answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: u16,
+    /// Status line and headers; every line ends with CR LF.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// A body of chunks in one piece.
+fn joined(mut chunks: &str) -> String {
+    let mut body = String::new();
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).unwrap_or(0);
+        let (Some(chunk), Some(next)) = (rest.get(..size), rest.get(size + 2..)) else {
+            break;
+        };
+        body.push_str(chunk);
+        chunks = next;
+    }
+    body
+}
+
 /// A way to a node's API for one caller.
-struct Caller<'a> {
+pub(crate) struct Caller<'a> {
     lab: &'a Lab,
     tls: Arc<ClientConfig>,
     token: Option<String>,
@@ -144,7 +177,7 @@ impl<'a> Caller<'a> {
         Self::new(lab, Some(&pki.authority.issue(&subject(name, group))?))
     }
 
-    fn admin(lab: &'a Lab) -> Result<Self> {
+    pub(crate) fn admin(lab: &'a Lab) -> Result<Self> {
         Self::known(lab, "node-security-admin", Some("system:masters"))
     }
 
@@ -157,6 +190,11 @@ impl<'a> Caller<'a> {
 
     /// The code of the answer to a request with these headers and this body.
     fn ask(&self, method: &str, target: &str, more: &str) -> Result<u16> {
+        Ok(self.fetch(method, target, more)?.code)
+    }
+
+    /// The answer to a request with these headers and this body.
+    pub(crate) fn fetch(&self, method: &str, target: &str, more: &str) -> Result<Answer> {
         let token = self
             .token
             .as_ref()
@@ -168,10 +206,19 @@ impl<'a> Caller<'a> {
         let written = stream.write_all(request.as_bytes()).and_then(|()| stream.flush());
         let mut answer = Vec::new();
         let read = stream.read_to_end(&mut answer);
-        let line = String::from_utf8_lossy(&answer);
-        let code = line.split(' ').nth(1).and_then(|code| code.parse().ok());
-        code.with_context(|| {
+        let text = String::from_utf8_lossy(&answer);
+        let code = text.split(' ').nth(1).and_then(|code| code.parse().ok());
+        let code = code.with_context(|| {
             format!("{method} {target:.100}: no answer (written: {written:?}, read: {read:?})")
+        })?;
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        let chunked = head
+            .to_ascii_lowercase()
+            .contains("\r\ntransfer-encoding: chunked");
+        Ok(Answer {
+            code,
+            head: format!("{head}\r\n"),
+            body: if chunked { joined(body) } else { body.to_owned() },
         })
     }
 

@@ -40,3 +40,17 @@ pub fn json(value: &impl serde::Serialize) -> Answer {
         Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::Answer;
+    use futures::FutureExt;
+    use http_body_util::BodyExt;
+
+    /// Code and text of an answer that is there at once.
+    pub(in crate::kubelet::server) fn told(answer: Answer) -> (u16, String) {
+        let code = answer.status().as_u16();
+        let body = answer.into_body().collect().now_or_never().unwrap().unwrap();
+        (code, String::from_utf8(body.to_bytes().to_vec()).unwrap())
+    }
+}

@@ -20,14 +20,18 @@ pub enum Endpoint {
     MetricsCadvisor,
     MetricsResource,
     MetricsProbes,
+    MetricsSlis,
     Healthz,
     Configz,
     Statusz,
     Flagz,
     Checkpoint,
+    NodeLogs,
+    Profile,
+    Verbosity,
 }
 
-/// One row: a path pattern with `{name}` for a segment.
+/// One row: a path pattern with `{name}` for a segment, and `{name...}` for all that follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// As `/containerLogs/{namespace}/{pod}/{container}`.
@@ -73,6 +77,7 @@ pub const ROUTES: &[Route] = &[
     row("/metrics/cadvisor", ANY, Endpoint::MetricsCadvisor, &["metrics"]),
     row("/metrics/resource", ANY, Endpoint::MetricsResource, &["metrics"]),
     row("/metrics/probes", ANY, Endpoint::MetricsProbes, &["metrics"]),
+    row("/metrics/slis", ANY, Endpoint::MetricsSlis, &["metrics"]),
     row("/configz", ANY, Endpoint::Configz, &["configz", "proxy"]),
     row("/statusz", ANY, Endpoint::Statusz, &["statusz"]),
     row("/flagz", ANY, Endpoint::Flagz, &["configz"]),
@@ -82,6 +87,10 @@ pub const ROUTES: &[Route] = &[
         Endpoint::Checkpoint,
         &["checkpoint"],
     ),
+    row("/logs/", GET, Endpoint::NodeLogs, &["log"]),
+    row("/logs/{path...}", GET, Endpoint::NodeLogs, &["log"]),
+    row("/debug/pprof/{name}", GET, Endpoint::Profile, &["proxy"]),
+    row("/debug/flags/v", ANY, Endpoint::Verbosity, &["proxy"]),
     row(
         "/containerLogs/{namespace}/{pod}/{container}",
         GET,
@@ -223,15 +232,22 @@ fn decode(segment: &str) -> Option<Cow<'_, str>> {
 /// The segments a pattern names, when the path is one of its.
 fn matches(route: &Route, parts: &[Cow<'_, str>]) -> Option<BTreeMap<&'static str, String>> {
     let mut wanted = route.pattern.trim_matches('/').split('/');
+    let open_ended = route.pattern.ends_with("...}");
     let parts = match parts {
-        [others @ .., last] if last.is_empty() && !route.methods.is_empty() => others,
+        [others @ .., last] if last.is_empty() && !route.methods.is_empty() && !open_ended => others,
         all => all,
     };
     let mut named = BTreeMap::new();
-    for part in parts {
+    for (at, part) in parts.iter().enumerate() {
         let want = wanted.next()?;
         match want.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
-            Some(name) => drop(named.insert(name, part.clone().into_owned())),
+            Some(name) => match name.strip_suffix("...") {
+                Some(name) => {
+                    named.insert(name, parts[at..].join("/"));
+                    return Some(named);
+                }
+                None => drop(named.insert(name, part.clone().into_owned())),
+            },
             None if want == &**part => {}
             None => return None,
         }
@@ -252,7 +268,7 @@ pub fn disabled(path: &str) -> Option<Lookup> {
         "runningpods",
         "logs",
     ];
-    let gone = ["configz", "statusz", "flagz", "checkpoint"];
+    let gone = ["configz", "statusz", "flagz", "checkpoint", "debug"];
     let profiles = **first == *"debug" && parts.get(1).is_some_and(|part| **part == *"pprof");
     if profiles || disabled.contains(&&**first) {
         Some(Lookup::Disabled)

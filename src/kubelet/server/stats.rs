@@ -8,7 +8,7 @@ use crate::kubelet::metrics::{self as now, Now};
 use crate::kubelet::stats::{self, cadvisor, resource, summary};
 use crate::sys::usage;
 use crate::telemetry::text::CONTENT_TYPE;
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -33,6 +33,11 @@ pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<
             ))
         }
         Endpoint::MetricsProbes => metrics(shared.metrics.probes()),
+        Endpoint::MetricsSlis if request.method() == Method::DELETE => {
+            shared.metrics.reset_slis();
+            text(StatusCode::OK, "metrics reset\n")
+        }
+        Endpoint::MetricsSlis => metrics(shared.metrics.slis()),
         _ => metrics(now::render(&now(shared).await) + &shared.metrics.counted()),
     }
 }

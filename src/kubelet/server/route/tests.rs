@@ -45,6 +45,17 @@ fn segments_are_named_and_decoded() {
     let (pattern, segments) = found("POST", "/exec/ns/p/u-1/c/").unwrap();
     assert_eq!(pattern, "/exec/{namespace}/{pod}/{uid}/{container}");
     assert_eq!(segments[3], ("uid", "u-1".into()));
+    for (path, rest) in [
+        ("/logs/a", "a"),
+        ("/logs/a%20b/c.log", "a b/c.log"),
+        ("/logs/pods/", "pods/"),
+    ] {
+        let (pattern, segments) = found("GET", path).unwrap();
+        assert_eq!(
+            (pattern, &*segments),
+            ("/logs/{path...}", &[("path", rest.to_owned())][..])
+        );
+    }
 }
 
 #[test]
@@ -55,6 +66,8 @@ fn slashes_at_the_end_as_upstream_has_them() {
         "/runningpods",
         "/runningpods/",
         "/stats/summary/",
+        "/logs",
+        "/logs/",
         "/%70ods",
     ] {
         assert!(found("GET", path).is_ok(), "{path}");
@@ -108,6 +121,13 @@ fn nothing_is_matched_by_accident() {
         "/exec/a/b/%5c..%2f",
         "/Exec/a/b/c",
         "/containerLogs/..%2f..%2fetc/p/c",
+        "/logs/../etc/passwd",
+        "/logs/%2e%2e/etc/passwd",
+        "/logs/a%2f..%2f..%2fetc",
+        "/logs/a//b",
+        "/debug",
+        "/debug/pprof/a/b",
+        "/debug/flags/v/",
         "/nope",
     ];
     for path in paths {
@@ -143,6 +163,9 @@ fn what_is_needed() {
         ("POST", "/stats/summary", "create", &["stats"]),
         ("GET", "/metrics/cadvisor", "get", &["metrics"]),
         ("GET", "/logs/syslog", "get", &["log"]),
+        ("DELETE", "/metrics/slis", "delete", &["metrics"]),
+        ("GET", "/debug/pprof/heap", "get", &["proxy"]),
+        ("PUT", "/debug/flags/v", "update", &["proxy"]),
         ("POST", "/checkpoint/a/b/c", "create", &["checkpoint"]),
         ("GET", "/containerLogs/a/b/c", "get", &["proxy"]),
         ("GET", "/exec/a/b/c", "create", &["proxy"]),
@@ -194,7 +217,13 @@ fn without_debugging_handlers() {
     ] {
         assert_eq!(disabled(path), Some(Lookup::Disabled), "{path}");
     }
-    for path in ["/configz", "/flagz", "/statusz", "/checkpoint/a/b/c"] {
+    for path in [
+        "/configz",
+        "/flagz",
+        "/statusz",
+        "/checkpoint/a/b/c",
+        "/debug/flags/v",
+    ] {
         assert_eq!(disabled(path), Some(Lookup::Nothing), "{path}");
     }
     for path in [
@@ -213,14 +242,19 @@ proptest! {
     /// Whatever the path is: a found segment is a plain name, a row is found only where its literals are, and what it
     /// needs is what the row says.
     #[test]
-    fn found_segments_are_plain_names(path in "(/|%2[fFeE]|%00|\\.|[a-z]|/exec|/pods|/containerLogs|/run|%){0,12}") {
+    fn found_segments_are_plain_names(path in "(/|%2[fFeE]|%00|\\.|[a-z]|/exec|/pods|/containerLogs|/run|/logs|%){0,12}") {
         for method in [Method::GET, Method::POST] {
             let need = need(&method, &path);
             if let Lookup::Found(found) = find(&method, &path) {
                 prop_assert_eq!(need.subresources, found.route.resources);
-                for value in found.segments.values() {
-                    prop_assert!(!value.is_empty() && value != "." && value != "..");
-                    prop_assert!(!value.contains(|c: char| c == '/' || c.is_control()));
+                for (name, value) in &found.segments {
+                    // What an open end holds may have a slash at its end.
+                    let parts: Vec<&str> = value.trim_end_matches('/').split('/').collect();
+                    prop_assert!(parts.len() == 1 || *name == "path");
+                    for part in parts {
+                        prop_assert!(!part.is_empty() && part != "." && part != "..");
+                        prop_assert!(!part.contains(char::is_control));
+                    }
                 }
             }
         }

@@ -14,6 +14,17 @@ pub(in crate::kubelet::server) struct Check {
     pub(in crate::kubelet::server) problem: Option<&'static str>,
 }
 
+/// The checks that are made: those the query does not leave out.
+pub(in crate::kubelet::server) fn made<'a>(
+    checks: &'a [Check],
+    query: &str,
+) -> impl Iterator<Item = &'a Check> {
+    let excluded = values(query, "exclude");
+    checks
+        .iter()
+        .filter(move |check| excluded.iter().all(|name| name != check.name))
+}
+
 /// `/healthz`: all checks. `?verbose` lists them, `?exclude=NAME` leaves one out.
 pub(in crate::kubelet::server) fn all(checks: &[Check], query: Option<&str>) -> Answer {
     let query = query.unwrap_or_default();
@@ -71,14 +82,7 @@ pub(in crate::kubelet::server) fn one(check: &Check) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use futures::FutureExt;
-    use http_body_util::BodyExt;
-
-    fn told(answer: Answer) -> (u16, String) {
-        let code = answer.status().as_u16();
-        let body = answer.into_body().collect().now_or_never().unwrap().unwrap();
-        (code, String::from_utf8(body.to_bytes().to_vec()).unwrap())
-    }
+    use crate::kubelet::server::answer::tests::told;
 
     fn check(name: &'static str, problem: Option<&'static str>) -> Check {
         Check { name, problem }
