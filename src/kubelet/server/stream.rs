@@ -177,4 +177,4 @@ async fn run(shared: &Shared, found: &Found, uri: &Uri) -> Result<Answer, Error>
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

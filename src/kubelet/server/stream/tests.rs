@@ -23,13 +23,13 @@ const AGREED: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\
                       X-Stream-Protocol-Version: v4.channel.k8s.io\r\nServer: runtime\r\n\r\n";
 
 /// A node with Pod `web` and its container `main` (a terminal), which runs.
-struct Node {
-    fake: FakeCri,
-    shared: Arc<Shared>,
-    id: ContainerId,
+pub(in crate::kubelet::server) struct Node {
+    pub(in crate::kubelet::server) fake: FakeCri,
+    pub(in crate::kubelet::server) shared: Arc<Shared>,
+    pub(in crate::kubelet::server) id: ContainerId,
 }
 
-async fn node() -> Node {
+pub(in crate::kubelet::server) async fn node() -> Node {
     let fake = FakeCri::new();
     let mut pod = builders::pod("web", &["main"]);
     pod.spec.containers[0].tty = true;

@@ -76,3 +76,6 @@ async fn write(
     let written = shared.runtime.checkpoint_container(&id, location, limit).await;
     written.map_err(|error| error.to_string())
 }
+
+#[cfg(test)]
+mod tests;
