@@ -185,17 +185,16 @@ impl Volumes {
     /// Unmounts everything below the Pod's directory and removes it. Nothing is deleted through a live mount, and a
     /// Pod without a directory is a success.
     pub async fn teardown(&self, uid: &PodUid) -> io::Result<()> {
-        self.tokens.forget(uid);
-        self.remove(self.dirs.pod(uid)).await
+        self.remove(uid, self.dirs.pod(uid)).await
     }
 
     /// As [`Volumes::teardown`], of the volumes only.
     pub async fn release(&self, uid: &PodUid) -> io::Result<()> {
-        self.tokens.forget(uid);
-        self.remove(self.dirs.pod(uid).join("volumes")).await
+        self.remove(uid, self.dirs.pod(uid).join("volumes")).await
     }
 
-    async fn remove(&self, dir: PathBuf) -> io::Result<()> {
+    async fn remove(&self, uid: &PodUid, dir: PathBuf) -> io::Result<()> {
+        self.tokens.forget(uid);
         blocking(move || {
             // The mount table holds resolved paths.
             let dir = match dir.canonicalize() {
