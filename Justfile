@@ -67,8 +67,9 @@ fmt:
 golden-update:
     UPDATE_GOLDEN=1 cargo test --test proxy_rules
 
-# Footprint on a real cluster: binary size, agent memory with 20 pods, apply-to-Ready (`target/bench/*.json`)
+# Beside upstream on a real cluster: `just bench` the node's footprint, `just bench pods` starts over the runtime's floor, deaths, restarts
 bench *ARGS: tools _lab _release
+    cargo build --release --quiet -p rustlet-floor
     {{ lab }} bench --rustlet target/release/rustlet {{ ARGS }}
 
 # Upstream's conformance suite on two nodes, or the tests matching FOCUS (`--node`: its other node tests; `--agent upstream`, `--serial`, `--procs N`)

@@ -46,13 +46,14 @@ pub enum Set {
 }
 
 impl Set {
-    /// ginkgo's label query. Devices, upstream's problem detector and what is off by default have no place in the lab.
+    /// ginkgo's label query. Left out is what the lab cannot have: devices, upstream's problem detector, a controller
+    /// manager that collects 1000 pods, and features that are off by default.
     fn labels(self) -> &'static str {
         match self {
             Self::Conformance | Self::Smoke => "Conformance",
             Self::Node => concat!(
                 "(sig-node || NodeConformance) && !Conformance && !DRA && !Flaky && !Disruptive",
-                " && !(Feature: containsAny {OffByDefault, GPUDevicePlugin, NodeProblemDetector})"
+                " && !(Feature: containsAny {OffByDefault, GPUDevicePlugin, NodeProblemDetector, PodGarbageCollector})"
             ),
         }
     }
@@ -75,7 +76,7 @@ pub struct ConformanceOptions {
     pub focus: Option<String>,
     /// What to choose from.
     pub set: Set,
-    /// The tests that must run alone, too.
+    /// The tests that must run alone, too, and of [`Set::Node`] the slow ones.
     pub serial: bool,
     /// Tests at once.
     pub procs: usize,
@@ -91,10 +92,10 @@ impl ConformanceOptions {
             _ => self.focus.clone(),
         };
         Selection {
-            labels: if self.serial {
-                labels.to_owned()
-            } else {
-                format!("{labels} && !Serial")
+            labels: match (self.serial, self.set) {
+                (true, _) => labels.to_owned(),
+                (false, Set::Node) => format!("{labels} && !Serial && !Slow"),
+                (false, _) => format!("{labels} && !Serial"),
             },
             focus,
         }

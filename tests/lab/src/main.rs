@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
-use rustlet_lab::bench;
+use rustlet_lab::bench::{self, pods::PodsOptions};
 use rustlet_lab::binaries::{self, Group};
 use rustlet_lab::cluster::{Cluster, Options};
 use rustlet_lab::conformance::{self, ConformanceOptions, Set};
@@ -89,12 +89,29 @@ struct Demo {
 
 #[derive(Debug, clap::Args)]
 struct Bench {
+    /// What to measure
+    #[arg(value_enum, default_value_t = Measured::Node)]
+    what: Measured,
     /// The rustlet to run; default $RUSTLET_BIN, then target/debug/rustlet
     #[arg(long)]
     rustlet: Option<PathBuf>,
     /// Rounds; in each, rustlet and upstream are measured one after the other
     #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// `pods`: where cri-floor is
+    #[arg(long, default_value = "target/release/cri-floor")]
+    floor: PathBuf,
+    /// `pods`: seconds of each idle measurement
+    #[arg(long, default_value_t = 180)]
+    idle: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Measured {
+    /// Footprint with 20 pods, start of a Deployment, cost of a scrape
+    Node,
+    /// Pod starts over the runtime's floor, deaths, idling with up to 110 pods, restarts
+    Pods,
 }
 
 #[derive(Debug, clap::Args)]
@@ -107,7 +124,7 @@ struct Conformance {
     /// The suite's other tests of a node (`[sig-node]`, `[NodeConformance]`) instead of Conformance
     #[arg(long, conflicts_with = "smoke")]
     node: bool,
-    /// The tests that must run alone, too
+    /// The tests that must run alone, too (with --node, also the slow ones)
     #[arg(long)]
     serial: bool,
     /// Tests at once
@@ -236,7 +253,16 @@ fn demo(options: Demo) -> Result<ExitCode> {
 fn bench(options: Bench) -> Result<ExitCode> {
     packages::ensure(&mut |text| println!("{text}"))?;
     binaries::ensure(&[Group::Upstream], &mut |step| println!("{step}"))?;
-    bench::run(kind(Agent::Rustlet, options.rustlet), options.rounds)?;
+    let rustlet = kind(Agent::Rustlet, options.rustlet);
+    match options.what {
+        Measured::Node => bench::node::run(rustlet, options.rounds)?,
+        Measured::Pods => bench::pods::run(&PodsOptions {
+            rustlet,
+            floor: std::path::absolute(options.floor)?,
+            rounds: options.rounds,
+            idle: Duration::from_secs(options.idle),
+        })?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
