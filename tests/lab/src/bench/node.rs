@@ -15,7 +15,7 @@ use crate::demo::stage::MY_APP;
 use crate::kube::{Kube, Seen, condition, eventually};
 use crate::node::{AgentKind, Node};
 
-use super::usage::{TICK_MS, agent_ticks, all_ticks, memory, mib, percent};
+use super::usage::{TICK_MS, agent_ticks, memory, mib, percent, runtime_ticks};
 use super::{agent_name, median};
 
 /// Pods the footprint is measured with.
@@ -146,6 +146,10 @@ fn scrape(cluster: &Cluster, node: &Node, idle: f64) -> Result<f64> {
     }
     let ticks = (all_ticks(node)? - before) as f64 - idle * start.elapsed().as_secs_f64();
     Ok(ticks.max(0.0) * TICK_MS / f64::from(SCRAPES))
+}
+
+fn all_ticks(node: &Node) -> Result<u64> {
+    Ok(agent_ticks(node)? + runtime_ticks(node)?)
 }
 
 fn describe(sample: &Sample) -> String {

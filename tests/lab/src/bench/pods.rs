@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::usage::{all_ticks, memory, mib, percent};
+use super::usage::{agent_ticks, memory, mib, percent, runtime_ticks};
 use super::watch::{Event, Watch};
 use super::{agent_name, median, quantile};
 use crate::cluster::{Cluster, Options};
@@ -33,6 +33,8 @@ const FULL: usize = 110;
 const DEATHS: usize = 50;
 /// The node is left alone before it is measured idle.
 const SETTLE: Duration = Duration::from_secs(15);
+/// How long the agent is down when it is restarted; the control plane calls the node lost after 50 s.
+const DOWN: Duration = Duration::from_secs(20);
 const LIMIT: Duration = Duration::from_secs(300);
 const PODS: &str = "/api/v1/namespaces/default/pods";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
@@ -65,8 +67,10 @@ pub struct Sample {
     pub burst_ms: f64,
     /// From a container's death to the status that tells it.
     pub death_ms: Vec<f64>,
-    /// Percent of a core the agent, its children and containerd use with 0, 50 and 110 pods.
-    pub idle_percent: [f64; 3],
+    /// What is used while nothing happens, with 0, 50 and 110 pods.
+    pub idle: [Idle; 3],
+    /// Percent of a core containerd uses with 109 pods and no agent: it collects statistics whoever asks.
+    pub runtime_alone_percent: f64,
     /// Resident, proportional and private memory with 110 pods, KiB.
     pub memory_kib: [u64; 3],
     /// From the start of a killed agent to its next sign of life at the API server (its Lease renewed).
@@ -77,6 +81,15 @@ pub struct Sample {
     pub restart_flips: usize,
     /// Containers that were started again after it.
     pub restart_restarts: i64,
+}
+
+/// Percent of a core.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Idle {
+    /// The agent and its children.
+    pub agent: f64,
+    /// containerd.
+    pub runtime: f64,
 }
 
 /// Runs the rounds, prints what was found and writes it to `target/bench/pods.json`.
@@ -155,7 +168,8 @@ fn measure(agent: AgentKind, options: &PodsOptions) -> Result<Sample> {
         start_ms,
         burst_ms,
         death_ms,
-        idle_percent: [idle_none, idle_half, idle_full],
+        idle: [idle_none, idle_half, idle_full],
+        runtime_alone_percent: restart.runtime_alone,
         memory_kib,
         restart_lease_ms: restart.lease_ms,
         restart_pod_ms: restart.pod_ms,
@@ -178,6 +192,7 @@ struct Restart {
     pod_ms: f64,
     flips: usize,
     restarts: i64,
+    runtime_alone: f64,
 }
 
 impl Bench<'_> {
@@ -267,14 +282,20 @@ impl Bench<'_> {
         serde_json::from_str(&said).with_context(|| format!("what cri-floor said: {said}"))
     }
 
-    /// Percent of a core used over a time in which nothing happens.
-    fn idle(&self, time: Duration) -> Result<f64> {
+    /// What is used over a time in which nothing happens.
+    fn idle(&self, time: Duration) -> Result<Idle> {
         sleep(SETTLE);
-        let before = all_ticks(self.node)?;
+        let (agent, runtime) = (agent_ticks(self.node)?, runtime_ticks(self.node)?);
         sleep(time);
-        let used = percent(all_ticks(self.node)? - before, time);
-        println!("         idle: {used:.2} % of a core");
-        Ok(used)
+        let idle = Idle {
+            agent: percent(agent_ticks(self.node)? - agent, time),
+            runtime: percent(runtime_ticks(self.node)? - runtime, time),
+        };
+        println!(
+            "         idle: {:.2} % of a core, containerd {:.2} %",
+            idle.agent, idle.runtime
+        );
+        Ok(idle)
     }
 
     /// Kills containers one after the other. Milliseconds until the status tells it.
@@ -306,7 +327,9 @@ impl Bench<'_> {
         let before = restarts(&self.kube.list(PODS)?);
         self.node.kill_agent(Signal::SIGKILL)?;
         self.create("meanwhile")?;
-        sleep(Duration::from_secs(1));
+        let alone = runtime_ticks(self.node)?;
+        sleep(DOWN);
+        let runtime_alone = percent(runtime_ticks(self.node)? - alone, DOWN);
         let (pods, leases, begin) = (self.pods.mark(), self.leases.mark(), Instant::now());
         self.node.start_agent()?;
         let renewed = self.leases.first("the Lease renewed", leases, LIMIT, |_| true)?;
@@ -335,6 +358,7 @@ impl Bench<'_> {
             pod_ms: between(begin, running.at),
             flips: flips.len(),
             restarts: after - before,
+            runtime_alone,
         })
     }
 }
@@ -418,9 +442,15 @@ fn summarise(samples: &[Sample]) {
     row("death to status, ms, p50", 0.5, &|s| s.death_ms.clone());
     row("death to status, ms, p99", 0.99, &|s| s.death_ms.clone());
     for (slot, pods) in [0, SERIAL, FULL].into_iter().enumerate() {
-        let title = format!("idle CPU with {pods} pods and containerd, %");
-        row(&title, 0.5, &|s| vec![s.idle_percent[slot]]);
+        let title = format!("idle CPU with {pods} pods, %");
+        row(&title, 0.5, &|s| vec![s.idle[slot].agent]);
     }
+    row("idle CPU with 110 pods and containerd, %", 0.5, &|s| {
+        vec![s.idle[2].agent + s.idle[2].runtime]
+    });
+    row("the same beyond containerd alone, %", 0.5, &|s| {
+        vec![s.idle[2].agent + s.idle[2].runtime - s.runtime_alone_percent]
+    });
     for (slot, kind) in ["RSS", "PSS", "private"].into_iter().enumerate() {
         let title = format!("{kind} with {FULL} pods, MiB");
         row(&title, 0.5, &|s| vec![mib(s.memory_kib[slot])]);
