@@ -1,17 +1,19 @@
 //! PURE. The environment of a container: literals with `$(VAR)`, Pod fields, resources, ConfigMaps, Secrets, and the
 //! variables that name Services.
 //!
-//! What has to be read first is said by [`references`]; then [`resolve`] needs no IO. Order is the declared one, so a
+//! What has to be read first is said by [`references`] and [`files`]; then [`resolve`] needs no IO. Order is the declared one, so a
 //! container gets the same environment at every start.
 
 mod expand;
 mod fields;
+mod file;
 mod services;
 #[cfg(test)]
 mod tests;
 
 pub use expand::expand;
 pub use fields::{field, resource_field};
+pub use file::{EnvFile, Place, files};
 pub use services::{ServiceEnv, ServicePort};
 
 use crate::api::ConfigObject;
@@ -52,6 +54,9 @@ pub enum Error {
         /// The key.
         key: Box<str>,
     },
+    /// A file of variables.
+    #[error(transparent)]
+    File(#[from] file::Error),
     /// A field the downward API does not offer to variables, or a resource that cannot be read.
     #[error("env {variable}: {path}: {cause}")]
     Field {
@@ -89,6 +94,8 @@ pub struct EnvObjects {
     pub config_maps: BTreeMap<Box<str>, Arc<ConfigObject>>,
     /// Secrets.
     pub secrets: BTreeMap<Box<str>, Arc<ConfigObject>>,
+    /// Files in volumes.
+    pub files: BTreeMap<Place, EnvFile>,
 }
 
 /// Everything an environment is made from.
@@ -102,7 +109,7 @@ pub struct EnvInput<'a> {
     pub pod_ips: &'a [IpAddr],
     /// Addresses of the node.
     pub host_ips: &'a [IpAddr],
-    /// What [`references`] asked for.
+    /// What [`references`] and [`files`] asked for.
     pub objects: &'a EnvObjects,
     /// Services that have a cluster IP, of any namespace; those that do not concern the Pod are skipped.
     pub services: &'a [ServiceEnv],
@@ -110,20 +117,8 @@ pub struct EnvInput<'a> {
     pub allocatable: &'a BTreeMap<Box<str>, Quantity>,
 }
 
-/// The ConfigMaps and Secrets that the environments of a Pod's containers need, sorted, each once.
-pub fn references(pod: &Pod) -> Vec<Reference> {
-    let mut found: Vec<_> = pod
-        .spec
-        .every_container()
-        .flat_map(container_references)
-        .collect();
-    found.sort();
-    found.dedup();
-    found
-}
-
-/// The ConfigMaps and Secrets that the environment of one container needs.
-pub fn container_references(container: &Container) -> Vec<Reference> {
+/// The ConfigMaps and Secrets that the environment of a container needs.
+pub fn references(container: &Container) -> Vec<Reference> {
     let reference = |kind, name: &str| Reference {
         kind,
         name: name.into(),
@@ -337,6 +332,10 @@ fn from_source(input: &EnvInput<'_>, variable: &str, source: &EnvVarSource) -> R
     }
     if let Some(r) = &source.secret_key_ref {
         return one_key(input, Kind::Secret, r);
+    }
+    if let Some(r) = &source.file_key_ref {
+        let read = input.objects.files.get(&file::place(r));
+        return Ok(file::value(r, read.unwrap_or(&EnvFile::NoVolume))?);
     }
     Err(wrong("valueFrom", "a source this build does not know".into()))
 }

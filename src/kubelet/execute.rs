@@ -4,6 +4,7 @@
 //! goes back to the worker, and the next plan decides.
 
 mod credentials;
+mod environment;
 pub(crate) mod files;
 mod hooks;
 mod start;

@@ -113,6 +113,29 @@ fn beneath(flags: OFlag, mode: Mode) -> OpenHow {
         .resolve(resolve)
 }
 
+/// Opens a regular file for reading, resolved as if `root` were `/`: links may lead anywhere, and never out. What is no
+/// regular file is an error.
+pub fn open_in_root(root: &Path, path: &Path) -> io::Result<File> {
+    let full = root.join(path);
+    let opened = || -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
+        let root = openat2(AT_FDCWD, root, how)?;
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        openat2(&root, path, OpenHow::new().flags(flags).resolve(resolve))
+    };
+    regular(opened().map_err(|e| named("open", &full, e))?.into(), &full)
+}
+
+/// The file, if it is a regular one.
+fn regular(file: File, path: &Path) -> io::Result<File> {
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    let text = format!("open {}: not a regular file", path.display());
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
 impl Directory {
     /// Opens a directory beneath `base`. `base` itself is the operator's and may be a link. Errors name the path.
     pub fn open(base: &Path, path: &Path) -> io::Result<Self> {
@@ -137,12 +160,8 @@ impl Directory {
             OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY,
             Mode::empty(),
         );
-        let file = File::from(openat2(&self.fd, name, how).map_err(|e| named("open", &path, e))?);
-        if !file.metadata()?.is_file() {
-            let text = format!("open {}: not a regular file", path.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        Ok(file)
+        let file = openat2(&self.fd, name, how).map_err(|e| named("open", &path, e))?;
+        regular(file.into(), &path)
     }
 
     /// Creates a file that is not there yet.

@@ -1,6 +1,7 @@
 //! PURE. `fieldRef` and `resourceFieldRef` (the downward API).
 
 use crate::kubelet::quantity::{self, Amount};
+use crate::kubelet::resources;
 use crate::model::pod::{Container, Pod, Quantity, ResourceFieldRef};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -34,7 +35,7 @@ pub fn field(pod: &Pod, path: &str, pod_ips: &[IpAddr], host_ips: &[IpAddr]) -> 
 }
 
 /// The value of `resourceFieldRef`: a request or limit divided by the divisor, rounded up. A limit that is not set is
-/// the node's allocatable amount. `own` is the container the reference stands in (there is none in a volume).
+/// that of the Pod as a whole or the node's allocatable amount, but for huge pages. `own` is the container the reference stands in (there is none in a volume).
 /// The error says what is wrong with the reference.
 pub fn resource_field(
     pod: &Pod,
@@ -56,10 +57,16 @@ pub fn resource_field(
         matches!(resource, "cpu" | "memory" | "ephemeral-storage") || resource.starts_with("hugepages-");
     let amount = match list {
         "requests" if known => quantity::of(&container.resources.requests, resource),
-        "limits" if known => match quantity::of(&container.resources.limits, resource) {
-            Amount::ZERO => quantity::of(allocatable, resource),
-            limit => limit,
-        },
+        "limits" if known => {
+            let own = quantity::of(&container.resources.limits, resource);
+            let whole = || resources::pod_level(pod).map(|whole| quantity::of(&whole.limits, resource));
+            let node = || quantity::of(allocatable, resource);
+            match own {
+                Amount::ZERO if resource.starts_with("hugepages-") => own,
+                Amount::ZERO => whole().filter(|limit| limit.is_positive()).unwrap_or_else(node),
+                own => own,
+            }
+        }
         _ => return Err("unsupported container resource".into()),
     };
     let divisor = match &reference.divisor {

@@ -1,7 +1,9 @@
 use super::*;
 use crate::kubelet::env::services::{ServiceEnv, ServicePort};
 use crate::model::Meta;
-use crate::model::pod::{EnvFromSource, EnvVar, FieldRef, OptionalRef, Protocol, ResourceFieldRef};
+use crate::model::pod::{
+    EnvFromSource, EnvVar, FieldRef, OptionalRef, Protocol, ResourceFieldRef, Resources,
+};
 use crate::testing::builders::pod;
 
 fn literal(name: &str, value: &str) -> EnvVar {
@@ -159,7 +161,10 @@ fn resources_are_divided_and_rounded_up() {
     let resources = &mut p.spec.containers[0].resources;
     resources.limits.insert("cpu".into(), quantity("1500m"));
     resources.requests.insert("memory".into(), quantity("100Mi"));
-    let allocatable = BTreeMap::from([("memory".into(), quantity("4Gi"))]);
+    let allocatable = BTreeMap::from([
+        ("memory".into(), quantity("4Gi")),
+        ("hugepages-2Mi".into(), quantity("8Mi")),
+    ]);
     for (container, resource, divisor, want) in [
         ("", "limits.cpu", None, Ok("2")),
         ("", "limits.cpu", Some("0"), Ok("2")),
@@ -170,6 +175,8 @@ fn resources_are_divided_and_rounded_up() {
         ("", "requests.cpu", None, Ok("0")),
         ("b", "limits.memory", Some("1Gi"), Ok("4")),
         ("", "limits.ephemeral-storage", None, Ok("0")),
+        // Only limits every container has stand for themselves.
+        ("", "limits.hugepages-2Mi", None, Ok("0")),
         ("nope", "limits.cpu", None, Err("there is no container \"nope\"")),
         ("", "limits.pods", None, Err("unsupported container resource")),
         ("", "cpu", None, Err("unsupported container resource")),
@@ -184,6 +191,21 @@ fn resources_are_divided_and_rounded_up() {
         let got = resource_field(&p, Some(&p.spec.containers[0]), &reference, &allocatable);
         assert_eq!(got, want.map(Into::into).map_err(Into::into), "{reference:?}");
     }
+    let reference = ResourceFieldRef {
+        container_name: "b".into(),
+        resource: "limits.memory".into(),
+        ..ResourceFieldRef::default()
+    };
+    p.spec.resources = Some(Resources {
+        limits: BTreeMap::from([("memory".into(), quantity("1Gi"))]),
+        ..Resources::default()
+    });
+    let of_the_pod = resource_field(&p, None, &reference, &allocatable);
+    assert_eq!(
+        of_the_pod.as_deref(),
+        Ok("1073741824"),
+        "the Pod's limit comes before the node"
+    );
     let reference = ResourceFieldRef {
         resource: "limits.cpu".into(),
         ..ResourceFieldRef::default()
@@ -295,7 +317,8 @@ fn whole_objects_come_first_and_env_replaces_them() {
         kind: Kind::Secret,
         name: "s".into(),
     };
-    assert_eq!(references(&p), [config_map("cm"), config_map("gone"), secret]);
+    let found = references(&p.spec.containers[0]);
+    assert_eq!(found, [config_map("cm"), secret, config_map("gone")]);
 }
 
 fn service(namespace: &str, name: &str, ip: &str, ports: &[(&str, u16, Protocol)]) -> ServiceEnv {

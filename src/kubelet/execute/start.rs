@@ -1,16 +1,16 @@
 //! From an image reference to a running container.
 
+use super::environment::environment;
 use super::{files, hooks, sandbox_config};
 use crate::api::EventType;
 use crate::cri::v1;
 use crate::kubelet::context::Context;
 use crate::kubelet::dirs::Dirs;
-use crate::kubelet::env::{self, EnvInput, EnvObjects, Kind};
 use crate::kubelet::images::ImageRequest;
 use crate::kubelet::translate::{self, ContainerInput, ImageUser};
 use crate::kubelet::volume::{Paths, mounts};
 use crate::model::pod::{Container, Pod, PullPolicy};
-use crate::model::{ContainerId, NamespacedName, SandboxId};
+use crate::model::{ContainerId, SandboxId};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -52,7 +52,7 @@ pub struct StartError {
     pub message: String,
 }
 
-fn config_error(message: impl ToString) -> StartError {
+pub(super) fn config_error(message: impl ToString) -> StartError {
     StartError {
         reason: "CreateContainerConfigError",
         message: message.to_string(),
@@ -241,42 +241,6 @@ async fn configure(
         node: &context.limits,
         seccomp_root: &context.config.root_dir.join("seccomp"),
         seccomp_default: false,
-    })
-    .map_err(config_error)
-}
-
-async fn environment(
-    context: &Context,
-    start: &Start,
-    spec: &Container,
-) -> Result<Vec<(String, String)>, StartError> {
-    let mut objects = EnvObjects::default();
-    for reference in env::container_references(spec) {
-        let key = NamespacedName {
-            namespace: start.pod.metadata.namespace.clone(),
-            name: (&*reference.name).into(),
-        };
-        let (found, into): (_, &mut BTreeMap<_, _>) = match reference.kind {
-            Kind::ConfigMap => (context.data.config_map(&key).await, &mut objects.config_maps),
-            Kind::Secret => (context.data.secret(&key).await, &mut objects.secrets),
-        };
-        if let Some(object) = found.map_err(config_error)? {
-            into.insert(reference.name, object);
-        }
-    }
-    let services = context.services.borrow().clone();
-    env::resolve(&EnvInput {
-        pod: &start.pod,
-        container: spec,
-        pod_ips: if start.pod.spec.host_network {
-            &context.host_ips
-        } else {
-            &start.ips
-        },
-        host_ips: &context.host_ips,
-        objects: &objects,
-        services: &services,
-        allocatable: &context.allocatable,
     })
     .map_err(config_error)
 }

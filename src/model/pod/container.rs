@@ -174,6 +174,8 @@ pub struct EnvVarSource {
     pub config_map_key_ref: Option<KeyRef>,
     /// A key of a Secret.
     pub secret_key_ref: Option<KeyRef>,
+    /// A variable of a file in a volume.
+    pub file_key_ref: Option<FileKeyRef>,
 }
 
 /// `fieldRef`.
@@ -205,6 +207,20 @@ pub struct KeyRef {
     /// Key.
     pub key: Box<str>,
     /// A missing object or key is not an error.
+    pub optional: Option<bool>,
+}
+
+/// `fileKeyRef`: a variable of a file that a container has written into a volume (KEP-3721).
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FileKeyRef {
+    /// Volume the file is in.
+    pub volume_name: Box<str>,
+    /// Relative path of the file.
+    pub path: Box<str>,
+    /// Variable in the file.
+    pub key: Box<str>,
+    /// A variable that is missing in the file is not an error.
     pub optional: Option<bool>,
 }
 

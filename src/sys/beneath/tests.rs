@@ -127,3 +127,30 @@ async fn a_watch_tells_of_changes_and_of_closed_writers_by_their_name_then() {
     }
     assert_eq!(closed, ["0.log.1"]);
 }
+
+#[test]
+fn links_in_a_root_never_lead_out_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    std::fs::create_dir_all(root.join("etc")).unwrap();
+    std::fs::write(dir.path().join("secret"), "theirs").unwrap();
+    std::fs::write(root.join("etc/file"), "ours").unwrap();
+    for (link, target) in [("absolute", "/etc/file"), ("up", "../secret"), ("dir", "etc")] {
+        std::os::unix::fs::symlink(target, root.join(link)).unwrap();
+    }
+    nix::unistd::mkfifo(&root.join("fifo"), Mode::S_IRWXU).unwrap();
+    for (path, want) in [
+        ("etc/file", Some("ours")),
+        ("dir/file", Some("ours")),
+        ("absolute", Some("ours")),
+        ("../root/etc/file", None),
+        ("up", None),
+        ("../secret", None),
+        ("etc", None),
+        ("fifo", None),
+    ] {
+        let got = open_in_root(&root, Path::new(path)).ok();
+        let got = got.map(|file| std::io::read_to_string(file).unwrap());
+        assert_eq!(got.as_deref(), want, "{path}");
+    }
+}
