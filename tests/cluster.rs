@@ -192,7 +192,14 @@ fn main() -> ExitCode {
     let mut failed = false;
     for (cases, threads) in [(TOGETHER, at_once), (ALONE, 1)] {
         arguments.test_threads = Some(threads);
-        let trials = cases.iter().map(|&(name, case)| trial(name, case)).collect();
+        let chosen = |name: &str| {
+            arguments
+                .filter
+                .as_ref()
+                .is_none_or(|filter| name.contains(filter))
+        };
+        let trials = cases.iter().map(|&(name, case)| trial(name, case, chosen(name)));
+        let trials = trials.collect();
         failed |= libtest_mimic::run(&arguments, trials).has_failed();
     }
     let left = support::down(failed);
@@ -205,8 +212,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn trial(name: &str, case: fn(&Lab) -> anyhow::Result<()>) -> Trial {
-    let reason = (name == CHECKPOINT).then(views::cannot_checkpoint).flatten();
+fn trial(name: &str, case: fn(&Lab) -> anyhow::Result<()>, chosen: bool) -> Trial {
+    let reason = (chosen && name == CHECKPOINT)
+        .then(views::cannot_checkpoint)
+        .flatten();
     if let Some(reason) = &reason {
         eprintln!("{name} is ignored: {reason}");
     }
