@@ -188,9 +188,11 @@ impl Volumes {
         self.remove(uid, self.dirs.pod(uid)).await
     }
 
-    /// As [`Volumes::teardown`], of the volumes only.
+    /// As [`Volumes::teardown`], of the volumes only, with what containers mounted of them.
     pub async fn release(&self, uid: &PodUid) -> io::Result<()> {
-        self.remove(uid, self.dirs.pod(uid).join("volumes")).await
+        let dir = self.dirs.pod(uid);
+        self.remove(uid, dir.join("volume-subpaths")).await?;
+        self.remove(uid, dir.join("volumes")).await
     }
 
     async fn remove(&self, uid: &PodUid, dir: PathBuf) -> io::Result<()> {

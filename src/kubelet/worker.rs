@@ -20,7 +20,7 @@ use crate::kubelet::plan::{DEADLINE_EXCEEDED, Input, Intent, Memory, Plan, PodFa
 use crate::kubelet::probe::Running;
 use crate::kubelet::source::Source;
 use crate::kubelet::status::{StatusInput, status};
-use crate::model::pod::Pod;
+use crate::model::pod::{Pod, PodSpec};
 use crate::model::{Meta, PodUid};
 use crate::task::{Keyed, SayOnce};
 use jiff::{SignedDuration, Timestamp};
@@ -249,8 +249,14 @@ impl Workers {
             uid: uid.clone(),
             ..Meta::default()
         };
+        // What it asked for is not known any more.
+        let spec = PodSpec {
+            termination_grace_period_seconds: 1,
+            ..PodSpec::default()
+        };
         Some(Pod {
             metadata,
+            spec,
             ..Pod::default()
         })
     }

@@ -72,13 +72,16 @@ impl Steering {
         (Self(sender), Orders(receiver))
     }
 
-    /// Makes the end come sooner, or the turn; neither is ever taken back.
-    pub fn change(&self, seconds: i64, turn: bool) {
-        let new = Order::new(seconds, turn);
-        self.0.send_modify(|told| {
-            told.deadline = told.deadline.min(new.deadline);
-            told.turn |= new.turn;
-        });
+    /// Makes the end come sooner.
+    pub fn hurry(&self, seconds: i64) {
+        let new = Order::new(seconds, true);
+        self.0
+            .send_modify(|told| told.deadline = told.deadline.min(new.deadline));
+    }
+
+    /// There is nobody to wait for any more.
+    pub fn release(&self) {
+        self.0.send_modify(|told| told.turn = true);
     }
 }
 

@@ -294,7 +294,7 @@ fn a_pod_deleted_while_the_agent_was_down_is_ended() {
             .cri
             .calls()
             .iter()
-            .any(|c| c.starts_with("StopContainer app/0 30")),
+            .any(|c| c.starts_with("StopContainer app/0 2")),
         "{:?}",
         world.cri.calls()
     );

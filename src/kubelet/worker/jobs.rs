@@ -47,6 +47,16 @@ impl Workers {
         observed: &Observed,
         work: Work,
     ) {
+        for id in work.turns {
+            if let Some(running) = state
+                .jobs
+                .get_mut(&Key::Stop(id))
+                .and_then(|job| job.stop.as_mut())
+            {
+                running.turn = true;
+                running.steering.release();
+            }
+        }
         for stop in work.stops {
             self.start_stop(slot, state, stop);
         }
@@ -76,7 +86,7 @@ impl Workers {
         }
     }
 
-    /// Starts to stop a container, or changes a stop that is under way.
+    /// Starts to stop a container, or makes a stop that is under way end sooner.
     fn start_stop(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, action: Action) {
         let Action::StopContainer {
             id,
@@ -92,8 +102,7 @@ impl Workers {
         let (key, turn) = (Key::Stop(id.clone()), !hold);
         if let Some(running) = state.jobs.get_mut(&key).and_then(|job| job.stop.as_mut()) {
             running.deadline = running.deadline.min(deadline);
-            running.turn |= turn;
-            running.steering.change(grace_seconds, turn);
+            running.steering.hurry(grace_seconds);
             return;
         }
         let (steering, orders) = Steering::new(grace_seconds, turn);

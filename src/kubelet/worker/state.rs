@@ -159,8 +159,23 @@ impl State {
     /// Takes over what the API server has now; `None`: it has the Pod no more.
     pub(super) fn update(&mut self, pod: Option<Arc<Pod>>) {
         self.in_api = pod.is_some();
-        if let Some(pod) = pod {
-            self.pod = pod;
+        let Some(pod) = pod else { return };
+        let image = |pod: &Pod, name: &str| pod.container(name).map(|(spec, _)| spec.image.clone());
+        let changed = pod
+            .spec
+            .every_container()
+            .filter(|c| image(&self.pod, &c.name).is_some_and(|i| i != c.image));
+        let changed: Vec<_> = changed.map(|c| c.name.clone()).collect();
+        self.start_afresh(&changed);
+        self.pod = pod;
+    }
+
+    /// Forgets why containers had to wait: they are not the same any more.
+    fn start_afresh(&mut self, containers: &[Box<str>]) {
+        let Some(memory) = &mut self.memory else { return };
+        for name in containers {
+            memory.waiting.remove(name);
+            memory.backoff.remove(name);
         }
     }
 
@@ -178,8 +193,12 @@ impl State {
         }
         match resize::refusal(&asked, &granted, &room()) {
             None => {
+                let new = resize::asked(&asked);
+                let other = new.iter().filter(|(name, new)| granted.get(*name) != Some(*new));
+                let other: Vec<_> = other.map(|(name, _)| name.clone()).collect();
+                self.start_afresh(&other);
                 self.pending = None;
-                self.granted = Some(resize::asked(&asked));
+                self.granted = Some(new);
                 Some(Resize::Started)
             }
             Some(pending) => {
@@ -199,9 +218,12 @@ impl State {
         if !self.terminating {
             return Intent::Run;
         }
-        let grace = meta.deletion_grace_period_seconds;
+        let own = self.pod.spec.termination_grace_period_seconds;
+        let asked = meta.deletion_grace_period_seconds.unwrap_or(own);
+        // Grace only ever gets shorter, and is never nothing at all.
+        let failed = self.failure.as_ref().and_then(|failure| failure.grace_seconds);
         Intent::Terminate {
-            grace_seconds: grace.unwrap_or(self.pod.spec.termination_grace_period_seconds),
+            grace_seconds: failed.map_or(asked, |failed| asked.min(failed)).max(1),
         }
     }
 
@@ -365,6 +387,8 @@ fn restore<V: Clone>(
 pub(super) struct Work {
     /// `StopContainer`s.
     pub(super) stops: Vec<Action>,
+    /// Containers whose stop is under way and has nobody to wait for any more.
+    pub(super) turns: Vec<ContainerId>,
     /// Containers to resize, with their names.
     pub(super) resizes: Vec<(ContainerId, Box<str>)>,
     /// Stops of sandboxes and removals, in order.
@@ -379,7 +403,10 @@ pub(super) struct Work {
 
 /// Chooses what to do of a plan, given what is under way.
 pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Timestamp) -> Work {
-    let mut work = Work::default();
+    let mut work = Work {
+        turns: turns(plan, state),
+        ..Work::default()
+    };
     work.held.extend(state.jobs.keys().filter_map(|key| match key {
         Key::Start(name) => Some(name.clone()),
         _ => None,
@@ -397,13 +424,9 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
     for action in &plan.actions {
         match action {
             Action::StopContainer {
-                id,
-                grace_seconds,
-                hold,
-                ..
+                id, grace_seconds, ..
             } => {
-                let deadline = now + SignedDuration::from_secs(*grace_seconds);
-                if may_stop(state, id, (deadline, !hold), now) {
+                if may_stop(state, id, now + SignedDuration::from_secs(*grace_seconds), now) {
                     work.stops.push(action.clone());
                 }
             }
@@ -432,11 +455,25 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
     work
 }
 
-/// A stop under way is changed only when it is to end clearly sooner (`kubectl delete --now`), or its turn has come.
-fn may_stop(state: &State, id: &ContainerId, (deadline, turn): (Timestamp, bool), now: Timestamp) -> bool {
+/// Stops under way that wait for their turn, where the plan does not say so: others have ended, or the container has.
+fn turns(plan: &Plan, state: &State) -> Vec<ContainerId> {
+    let held = |id: &ContainerId| {
+        let holds =
+            |a: &Action| matches!(a, Action::StopContainer { id: other, hold: true, .. } if other == id);
+        plan.actions.iter().any(holds)
+    };
+    let waiting = state.jobs.iter().filter_map(|(key, job)| match key {
+        Key::Stop(id) if job.stop.as_ref().is_some_and(|stop| !stop.turn) => Some(id),
+        _ => None,
+    });
+    waiting.filter(|id| !held(id)).cloned().collect()
+}
+
+/// A stop under way is changed only when it is to end clearly sooner (`kubectl delete --now`).
+fn may_stop(state: &State, id: &ContainerId, deadline: Timestamp, now: Timestamp) -> bool {
     let key = Key::Stop(id.clone());
     match state.jobs.get(&key).and_then(|job| job.stop.as_ref()) {
-        Some(running) => deadline + SignedDuration::from_secs(1) < running.deadline || turn && !running.turn,
+        Some(running) => deadline + SignedDuration::from_secs(1) < running.deadline,
         None => state.free(&key, now),
     }
 }

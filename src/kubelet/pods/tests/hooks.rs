@@ -141,3 +141,73 @@ fn a_pre_stop_hook_that_fails_is_told_and_stops_nothing() {
         assert!(world.cri.is_empty());
     }
 }
+
+#[test]
+fn a_shorter_deletion_cuts_a_pre_stop_hook_off_and_runs_no_second_one() {
+    let world = World::new();
+    let mut life = world.start();
+    let web = hooked("web", json!({"preStop": {"sleep": {"seconds": 100}}}));
+    life.add(&web);
+    life.pass(3);
+    life.delete(&web, 200);
+    life.pass(5);
+    life.delete(&web, 4);
+    life.pass(2);
+    assert_eq!(stops(&world), Vec::<String>::new());
+    life.pass(5);
+    assert_eq!(stops(&world), ["StopContainer app/0 2"]);
+    assert_eq!(world.told().iter().filter(|told| **told == "Killing").count(), 1);
+    assert!(world.cri.is_empty());
+}
+
+#[test]
+fn sidecars_run_their_hooks_at_once_and_wait_for_the_containers_within_the_grace_period() {
+    for (main, side, grace, want) in [
+        (3, 0, 20, ["app/0 17", "side/0 17"]),
+        (2, 5, 20, ["app/0 18", "side/0 15"]),
+        (100, 0, 6, ["app/0 2", "side/0 2"]),
+    ] {
+        let world = World::new();
+        let mut life = world.start();
+        let hook = |seconds: i64| json!({"preStop": {"sleep": {"seconds": seconds}}});
+        let mut helper = container("side");
+        helper["restartPolicy"] = "Always".into();
+        helper["lifecycle"] = hook(side);
+        let mut web = hooked("web", hook(main));
+        web["spec"]["initContainers"] = json!([helper]);
+        life.add(&web);
+        life.pass(4);
+        assert_eq!(world.phase("web"), "Running");
+        life.delete(&web, grace);
+        life.pass(1);
+        assert_eq!(
+            world.told().iter().filter(|told| **told == "Killing").count(),
+            2,
+            "both are told at once"
+        );
+        life.pass(9);
+        let mut stopped = stops(&world);
+        stopped.sort();
+        assert_eq!(stopped, want.map(|stop| format!("StopContainer {stop}")));
+        assert!(world.cri.is_empty());
+    }
+}
+
+#[test]
+fn a_sidecar_that_ends_while_it_waits_for_its_turn_holds_nobody() {
+    let world = World::new();
+    let mut life = world.start();
+    let mut helper = container("side");
+    helper["restartPolicy"] = "Always".into();
+    let mut web = hooked("web", json!({"preStop": {"sleep": {"seconds": 4}}}));
+    web["spec"]["initContainers"] = json!([helper]);
+    life.add(&web);
+    life.pass(4);
+    let side = world.status("web")["initContainerStatuses"][0]["containerID"].clone();
+    let side = side.as_str().unwrap().trim_start_matches("containerd://").into();
+    life.delete(&web, 1000);
+    life.pass(2);
+    world.cri.exit(&side, 0);
+    life.pass(6);
+    assert!(world.cri.is_empty());
+}

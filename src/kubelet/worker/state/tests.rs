@@ -1,6 +1,7 @@
 use super::*;
 use crate::kubelet::observed::{ContainerState, RunState};
 use crate::kubelet::plan::{Backoff, Waiting};
+use crate::kubelet::quantity::Amount;
 use crate::model::SandboxId;
 use crate::model::pod::VolumeMount;
 
@@ -180,19 +181,14 @@ fn a_stop_is_repeated_only_to_end_sooner() {
         message: "".into(),
         hold: !turn,
     };
+    let turns = |state: &State, plan: &[Action]| chosen(state, &running, plan).turns.len();
     assert!(chosen(&state, &running, &[waits(false)]).stops.is_empty());
-    assert!(
-        chosen(&state, &running, &[waits(true)]).stops.is_empty(),
-        "it has its turn"
-    );
+    assert_eq!(turns(&state, &[]), 0, "it has its turn");
     let job = state.jobs.get_mut(&Key::Stop("c1".into())).unwrap();
     job.stop.as_mut().unwrap().turn = false;
-    assert!(chosen(&state, &running, &[waits(false)]).stops.is_empty());
-    assert_eq!(
-        chosen(&state, &running, &[waits(true)]).stops.len(),
-        1,
-        "it gets its turn"
-    );
+    assert_eq!(turns(&state, &[waits(false)]), 0);
+    assert_eq!(turns(&state, &[waits(true)]), 1, "the others have ended");
+    assert_eq!(turns(&state, &[]), 1, "it has ended itself");
 }
 
 #[test]
@@ -258,6 +254,38 @@ fn failures_pause_and_a_success_ends_the_pause() {
 }
 
 #[test]
+fn another_image_or_other_resources_end_a_pause() {
+    let pod = |image: &str, cpu: &str| {
+        let mut pod = crate::testing::builders::pod("p", &["a", "b"]);
+        pod.spec.containers[0].image = image.into();
+        let cpu = crate::model::pod::Quantity(cpu.into());
+        pod.spec.containers[1].resources.requests = [("cpu".into(), cpu)].into();
+        Some(Arc::new(pod))
+    };
+    let mut state = state();
+    let backoff = Backoff {
+        delay_seconds: 40,
+        updated: at(0),
+    };
+    let mut pauses = |pod: Option<Arc<Pod>>| {
+        state.update(pod);
+        state.grant(|| Room {
+            allocatable: [Amount::whole(4); 2],
+            ..Room::default()
+        });
+        let memory = state.memory.get_or_insert_default();
+        let left: Vec<_> = memory.backoff.keys().map(|name| name.to_string()).collect();
+        memory.backoff = [("a".into(), backoff), ("b".into(), backoff)].into();
+        left
+    };
+    pauses(pod("a:1", "1"));
+    assert_eq!(pauses(pod("a:1", "1")), ["a", "b"]);
+    assert_eq!(pauses(pod("a:2", "1")), ["b"]);
+    assert_eq!(pauses(pod("a:2", "2")), ["a"]);
+    assert_eq!(pauses(pod("a:2", "5")), ["a", "b"], "there is no room for it");
+}
+
+#[test]
 fn a_failed_start_is_remembered_until_one_succeeds() {
     let mut state = state();
     let error = StartError {
@@ -288,6 +316,15 @@ fn a_pod_that_went_does_not_come_back() {
     deleted.metadata.deletion_grace_period_seconds = Some(5);
     state.update(Some(Arc::new(deleted)));
     assert_eq!(state.intent(), Intent::Terminate { grace_seconds: 5 });
+    state.fail(PodFailure {
+        grace_seconds: Some(0),
+        ..PodFailure::default()
+    });
+    assert_eq!(
+        state.intent(),
+        Intent::Terminate { grace_seconds: 1 },
+        "shorter, but not nothing"
+    );
     state.update(Some(Arc::new(Pod::default())));
     assert!(matches!(state.intent(), Intent::Terminate { .. }));
 }
