@@ -148,12 +148,14 @@ fn node(name: &str, cidr: &str, ip: &str) -> Node {
         },
         spec: NodeSpec {
             pod_cidrs: vec![cidr.into()],
+            ..NodeSpec::default()
         },
         status: NodeStatus {
             addresses: vec![NodeAddress {
                 kind: "InternalIP".into(),
                 address: ip.into(),
             }],
+            ..NodeStatus::default()
         },
     }
 }

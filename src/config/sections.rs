@@ -10,6 +10,7 @@ use super::{
     ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, ImageGcConfig, KubeletConfig,
     LogRotation, NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
 };
+use crate::model::sysctl::Pattern;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -73,10 +74,15 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             .collect(),
         cluster_domain: check::domain(settings.text("clusterDomain")).unwrap_or_default(),
         resolv_conf: match settings.text("resolvConf") {
-            // As an empty file.
-            "" => "/dev/null".into(),
-            path => path.into(),
+            "" => None,
+            path => Some(path.into()),
         },
+        seccomp_default: settings.on("seccompDefault"),
+        unsafe_sysctls: settings
+            .texts("allowedUnsafeSysctls")
+            .filter_map(Pattern::parse)
+            .collect(),
+        ids_per_pod: settings.number("userNamespaces.idsPerPod"),
         max_pods: settings.number("maxPods"),
         port: settings.number("port"),
         provider_id: settings.text("providerID").into(),

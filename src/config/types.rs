@@ -2,6 +2,7 @@
 
 use super::eviction::EvictionConfig;
 use super::resources::ResourceConfig;
+use crate::model::sysctl::Pattern;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,8 +38,14 @@ pub struct KubeletConfig {
     pub cluster_dns: Vec<IpAddr>,
     /// Cluster domain, without dots at its ends.
     pub cluster_domain: Box<str>,
-    /// The node's resolv.conf.
-    pub resolv_conf: PathBuf,
+    /// The node's resolv.conf; `None` for no DNS but what Pods or the cluster bring.
+    pub resolv_conf: Option<PathBuf>,
+    /// `seccompDefault`: containers without a profile get the runtime's.
+    pub seccomp_default: bool,
+    /// `allowedUnsafeSysctls`.
+    pub unsafe_sysctls: Vec<Pattern>,
+    /// `userNamespaces.idsPerPod`; a multiple of 65536.
+    pub ids_per_pod: u32,
     /// Most Pods.
     pub max_pods: u32,
     /// Port of the node's API, for `status.daemonEndpoints`.

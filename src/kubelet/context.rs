@@ -8,10 +8,13 @@ use crate::kubelet::dirs::Dirs;
 use crate::kubelet::env::ServiceEnv;
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::metrics::KubeletMetrics;
+use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::refs;
 use crate::kubelet::translate::NodeLimits;
+use crate::kubelet::userns::UserRanges;
 use crate::kubelet::volume::Volumes;
+use crate::model::machine::Confinement;
 use crate::model::pod::{Pod, Quantity};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -55,6 +58,12 @@ pub struct Context {
     pub limits: NodeLimits,
     /// What pods may use of the node.
     pub allocatable: BTreeMap<Box<str>, Quantity>,
+    /// Our Node.
+    pub own_node: OwnNode,
+    /// How this machine keeps containers apart.
+    pub confinement: Confinement,
+    /// User ids of Pods with a user namespace.
+    pub users: Arc<UserRanges>,
     /// Name of the runtime, as `containerd`.
     pub runtime_name: Box<str>,
     /// Cgroups of Pods.
@@ -89,7 +98,7 @@ impl Context {
     }
 
     /// An Event about the whole Pod.
-    pub fn tell(&self, pod: &Pod, kind: EventType, reason: &'static str, message: String) {
+    pub fn tell(&self, pod: &Pod, kind: EventType, reason: &str, message: String) {
         self.events.emit(&refs::pod(pod), kind, reason, message);
     }
 

@@ -7,12 +7,14 @@ use super::cgroup::plan::{Cfs, Rules};
 use super::cgroup::{PodCgroups, keeper};
 use super::context::{Clock, Context, PARALLEL_STARTS};
 use super::images::ImageManager;
+use super::node::own::OwnNode;
 use super::observe::Observer;
 use super::probe::Probes;
 use super::pulse::Pulse;
 use super::resources::List;
 use super::source::Source;
 use super::translate::NodeLimits;
+use super::userns::UserRanges;
 use super::volume::Volumes;
 use super::worker::{Marks, Workers};
 use super::{dirs::Dirs, gc};
@@ -23,6 +25,7 @@ use crate::model::PodUid;
 use crate::model::machine::Machine;
 use crate::model::pod::{Pod, Quantity};
 use crate::sys::cgroup::{Cgroups, Version};
+use crate::sys::machine;
 use crate::task::{DrainSignal, SayOnce};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,8 @@ pub(super) struct NodeSide {
     pub(super) enforced: List,
     /// The machine.
     pub(super) machine: Machine,
+    /// Its Node.
+    pub(super) own: OwnNode,
 }
 
 /// Runs pods until the process ends.
@@ -145,6 +150,7 @@ fn context(
         page_sizes: limits.page_sizes.clone(),
     };
     let cgroups = PodCgroups::new(cgroups.map(Arc::new), names, rules);
+    let users = Arc::new(UserRanges::new(dirs.clone(), deps.config.ids_per_pod));
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
@@ -164,6 +170,9 @@ fn context(
         host_ips: node.ips,
         limits,
         allocatable: node.allocatable,
+        own_node: node.own,
+        confinement: machine::confinement(),
+        users,
         runtime_name,
         cgroups,
         services: deps.services,

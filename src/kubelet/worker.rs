@@ -85,6 +85,8 @@ pub struct Workers {
     /// Protects which Pods have a worker.
     slots: Mutex<HashMap<PodUid, Arc<Slot>>>,
     said: Mutex<SayOnce>,
+    /// Held while a Pod is judged.
+    admitting: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Workers {
@@ -124,6 +126,7 @@ impl Workers {
             marks,
             slots: Mutex::default(),
             said,
+            admitting: tokio::sync::Mutex::default(),
         });
         let runner = Arc::downgrade(&workers);
         let keyed = Keyed::new(move |uid: PodUid| {
@@ -198,7 +201,7 @@ impl Workers {
             self.context.metrics.worked("terminated", begin.elapsed());
             return None;
         }
-        self.admit(&slot, &mut state, &observed);
+        self.admit(&slot, &mut state, &observed).await;
         if matches!(state.intent(), Intent::Terminate { .. }) {
             kind = "terminating";
         }

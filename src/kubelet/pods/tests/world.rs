@@ -9,8 +9,10 @@ use crate::kubelet::cgroup::plan::Rules;
 use crate::kubelet::context::{Clock, Context, PARALLEL_STARTS};
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::images::ImageManager;
+use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::translate::NodeLimits;
+use crate::kubelet::userns::UserRanges;
 use crate::kubelet::volume::Volumes;
 use crate::kubelet::worker::Marks;
 use crate::model::pod::{Pod, Quantity};
@@ -145,17 +147,20 @@ impl World {
             image_service: cri,
             pods: api.clone(),
             data: api.clone(),
-            events: api,
+            events: api.clone(),
             config,
+            users: Arc::new(UserRanges::new(dirs.clone(), 65536)),
             dirs,
             host_ips: vec!["10.0.0.1".parse().unwrap()],
             limits: NodeLimits {
                 memory: 4 << 30,
                 ..NodeLimits::default()
             },
-            allocatable: [("cpu", "4"), ("memory", "4Gi")]
+            allocatable: [("cpu", "4"), ("memory", "4Gi"), ("pods", "110")]
                 .map(|(name, amount)| (name.into(), Quantity(amount.into())))
                 .into(),
+            own_node: OwnNode::new(api.clone(), watch::channel(None).1, Default::default()),
+            confinement: Default::default(),
             runtime_name: "containerd".into(),
             cgroups: PodCgroups::new(None, Some(names), Rules::default()),
             services,
