@@ -121,6 +121,7 @@ const TOGETHER: &[Case] = &[
     ("stream::run_and_remove", stream::run_and_remove),
     ("stream::plain_answers", stream::plain_answers),
     ("stream::direct_websocket", stream::direct_websocket),
+    ("stream::declared", stream::declared),
     ("stream_end::container_gone", stream_end::container_gone),
     ("stream_forward::ends", stream_forward::ends),
     ("stream_forward::targets", stream_forward::targets),

@@ -236,6 +236,7 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("enableProfilingHandler", Bool, "true", "", ""),
     Field::acts("enableDebugFlagsHandler", Bool, "true", "", ""),
     Field::acts("streamingConnectionIdleTimeout", Duration, r#""4h0m0s""#, "streaming-connection-idle-timeout", "How long an exec, attach or port-forward may be idle"),
+    Field::acts("featureGates", Gates, "{}", "feature-gates", "ExtendWebSocketsToKubelet and NodeDeclaredFeatures, GATE=true or GATE=false; others are accepted"),
     Field::acts("healthzPort", PORT_OR_NONE, "10248", "healthz-port", "Port of /healthz without TLS; 0 for none").zero(),
     Field::acts("healthzBindAddress", Ip, r#""127.0.0.1""#, "healthz-bind-address", "Address of /healthz without TLS"),
     // Pods.
@@ -340,7 +341,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), ""),
     Field::nothing("iptablesMasqueradeBit", Kind::Int(0, 31), ""),
     Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
-    Field::nothing("featureGates", Gates, "feature-gates"),
     // One log at a time, however many: compressing is the work.
     Field::nothing("containerLogMaxWorkers", Kind::Int(1, i32::MAX as i64), ""),
     Field::nothing("showHiddenMetricsForVersion", Text, ""),

@@ -2,6 +2,7 @@
 
 use super::check;
 use super::eviction;
+use super::gates;
 use super::names::{is_dns_subdomain, label, taint_of};
 use super::resources;
 use super::settings::Settings;
@@ -109,6 +110,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         volume_stats: settings.duration("volumeStatsAggPeriod"),
         max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
         resources: resources::config(settings)?,
+        declared_features: gates::Set(settings.value("featureGates")).declared(),
     })
 }
 
@@ -188,6 +190,7 @@ pub(super) fn server(settings: &Settings) -> ServerConfig {
         authorized_ttl: settings.duration("authorization.webhook.cacheAuthorizedTTL"),
         unauthorized_ttl: settings.duration("authorization.webhook.cacheUnauthorizedTTL"),
         idle_timeout: settings.duration("streamingConnectionIdleTimeout"),
+        websockets: gates::Set(settings.value("featureGates")).websockets(),
         debugging_handlers: settings.on("enableDebuggingHandlers"),
         system_logs: settings.on("enableSystemLogHandler"),
         profiling: settings.on("enableProfilingHandler"),

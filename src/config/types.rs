@@ -74,6 +74,8 @@ pub struct KubeletConfig {
     pub max_images: Option<usize>,
     /// Cgroups, and what the node keeps from Pods.
     pub resources: ResourceConfig,
+    /// Features the Node declares, sorted; none without the feature gate `NodeDeclaredFeatures`.
+    pub declared_features: Vec<&'static str>,
 }
 
 /// When images are removed.
@@ -181,6 +183,8 @@ pub struct ServerConfig {
     pub unauthorized_ttl: Duration,
     /// `streamingConnectionIdleTimeout`.
     pub idle_timeout: Duration,
+    /// Feature gate `ExtendWebSocketsToKubelet`: version 5 of exec and attach, and port-forwards by tunnel.
+    pub websockets: bool,
     /// `enableDebuggingHandlers`: logs, exec, attach, port-forward, run and pods.
     pub debugging_handlers: bool,
     /// `enableSystemLogHandler`: the machine's log files.
@@ -211,6 +215,7 @@ impl Default for ServerConfig {
             authorized_ttl: Duration::from_secs(300),
             unauthorized_ttl: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(4 * 3600),
+            websockets: true,
             debugging_handlers: true,
             system_logs: true,
             profiling: true,

@@ -117,7 +117,10 @@ impl NodeAgent {
             eviction: config.eviction.clone(),
             port: config.port,
             runtime: "unknown://Unknown".into(),
-            extras: Extras::default(),
+            extras: Extras {
+                declared: config.declared_features.clone(),
+                ..Extras::default()
+            },
         };
         allocatable::check(&facts)?;
         Ok(Self {

@@ -45,6 +45,7 @@ pub fn kubelet_config() -> KubeletConfig {
         volume_stats: Duration::from_secs(60),
         max_images: Some(50),
         resources: Default::default(),
+        declared_features: Vec::new(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Commands in containers and the terminals of people: exec, attach, run and cp, over WebSocket and SPDY.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -12,12 +13,15 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::client::{self, BOTH, Protocol, Running};
+use crate::stream_forward::{Forwarding, server};
 use crate::support::{Case, LIMIT, Lab, pod, shell, status};
 
 const WEBSOCKET: &str = include_str!("stream_websocket.py");
 const V4: &str = "v4.channel.k8s.io";
-/// Nothing to send, nothing to wait for.
-const NOTHING: (&str, &str) = ("", "");
+const V5: &str = "v5.channel.k8s.io";
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+/// A SPDY ping; it comes back as it is.
+const PING: &str = r"\x80\x03\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01";
 /// What is copied; more than any buffer on the way holds, and no two bytes of it look alike.
 const COPIED: u64 = 200 << 20;
 
@@ -363,6 +367,39 @@ pub(crate) fn plain_answers(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// The Node says that it takes WebSockets, and API servers then hand it those of their clients.
+pub(crate) fn declared(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "stream-declared")?;
+    let work = case.run(server("work"))?;
+    let name = case.node_name(&work);
+    let node = lab.kube.get(&format!("/api/v1/nodes/{name}"))?;
+    let features = &node["status"]["declaredFeatures"];
+    let declared = features.as_array().into_iter().flatten();
+    ensure!(
+        declared.into_iter().any(|f| f == "ExtendWebSocketsToKubelet"),
+        "{features}"
+    );
+    let counted = |subresource: &str| -> Result<u32> {
+        let (_, metrics) = lab
+            .kube
+            .ask("GET", &format!("/api/v1/nodes/{name}/proxy/metrics"))?;
+        let text = metrics.as_str().context("metrics are text")?;
+        let start = format!("kubelet_websocket_streaming_requests_total{{subresource=\"{subresource}\"}} ");
+        let value = text.lines().find_map(|line| line.strip_prefix(&start));
+        Ok(value.map_or(Ok(0), str::parse)?)
+    };
+    let before = [counted("exec")?, counted("portforward")?];
+    client::run(&case, Protocol::WebSocket, &["exec", "work", "--", "true"], b"")?.ok()?;
+    let forwarding = Forwarding::start(&case, Protocol::WebSocket, "pod/work", &[8000])?;
+    ensure!(forwarding.get("/it")? == "you asked for /it\n");
+    let after = [counted("exec")?, counted("portforward")?];
+    ensure!(
+        after[0] > before[0] && after[1] > before[1],
+        "{before:?} and then {after:?}"
+    );
+    Ok(())
+}
+
 fn random(bytes: &mut [u8]) -> Result<()> {
     Ok(File::open("/dev/urandom")?.read_exact(bytes)?)
 }
@@ -401,17 +438,18 @@ fn program(name: &str) -> Command {
     Command::new(name)
 }
 
-/// A client of the node's own API, with a token of its own, over WebSocket: what the runtime speaks, v4.
+/// A client of the node's own API, with a token of its own, over WebSocket: the older protocols the runtime speaks
+/// itself, and what the node translates for it, version 5 and port-forwards by tunnel.
 pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "stream-direct")?;
-    let work = case.run(crate::stream_forward::server("work"))?;
+    let work = case.run(server("work"))?;
     let ns = &case.ns;
     let kubectl = |args: &[&str]| client::run(&case, Protocol::WebSocket, args, b"")?.ok();
     kubectl(&["create", "serviceaccount", "caller"])?;
     let token = String::from_utf8(kubectl(&["create", "token", "caller"])?)?;
     let address = lab.node_of(&work)?.address().to_string();
-    let ask = |target: &str, protocols: &str, (text, until): (&str, &str)| {
-        let argv = [
+    let ask = |target: &str, protocols: &str, until: &str, messages: &[&str]| {
+        let mut argv = vec![
             "python3",
             "-c",
             WEBSOCKET,
@@ -419,14 +457,20 @@ pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
             token.trim(),
             target,
             protocols,
-            text,
             until,
         ];
+        argv.extend(messages);
         lab.exec(lab.tool(0)?, &argv)
     };
-    let hostname =
-        format!("/exec/{ns}/work/main?output=1&error=1&command=sh&command=-c&command=hostname%3Bexit+3");
-    let refused = ask(&hostname, V4, NOTHING)?;
+    let exec = |streams: &str, command: &[&str]| {
+        let command: String = command.iter().map(|word| format!("&command={word}")).collect();
+        format!("/exec/{ns}/work/main?{streams}{command}")
+    };
+    let hostname = exec(
+        "output=1&error=1",
+        &["sh", "-c", "hostname%3Becho+oh>%262%3Bexit+3"],
+    );
+    let refused = ask(&hostname, V4, "", &[])?;
     ensure!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     // Upstream asks for the verb of the method; ours for `create`, whatever the method.
     let rules = json!([{"apiGroups": [""], "resources": ["nodes/proxy"], "verbs": ["create", "get"]}]);
@@ -447,38 +491,89 @@ pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
         lab.kube.create(&format!("{group}/{kind}"), object)?;
     }
     // A refusal is remembered for half a minute.
-    let said = eventually("the caller may", LIMIT, || {
-        let said = ask(&hostname, "v5.channel.k8s.io, v4.channel.k8s.io", NOTHING)?;
+    let allowed = eventually("the caller may", LIMIT, || {
+        let said = ask(&hostname, V4, "", &[])?;
         Ok(if said.starts_with("HTTP/1.1 101 ") {
             Seen::Yes(said)
         } else {
             Seen::No(said)
         })
     });
-    let all = said.and_then(|said| {
-        let cat = format!("/exec/{ns}/work/main?input=1&output=1&command=cat");
-        let cat = ask(&cat, V4, ("hello", "hello"))?;
-        let get = (r"GET /direct HTTP/1.0\r\n\r\n", "you asked for /direct");
-        let http = ask(&format!("/portForward/{ns}/work?port=8000"), V4, get)?;
-        let v5 = ask(&hostname, "v5.channel.k8s.io", NOTHING)?;
-        Ok((said, cat, http, v5))
+    let all = allowed.and_then(|v4| {
+        let forward = format!("/portForward/{ns}/work");
+        let get = r"\x00GET /direct HTTP/1.0\r\n\r\n";
+        let wide = "until+[+\"$(stty+size)\"+%3D+\"43+121\"+]%3Bdo+sleep+0.1%3Bdone%3Becho+as+wide";
+        let terminal = exec("input=1&output=1&tty=1", &["sh", "-c", wide]);
+        Ok([
+            ("v4", v4),
+            (
+                "cat",
+                ask(&exec("input=1&output=1", &["cat"]), V4, "hello", &[r"\x00hello"])?,
+            ),
+            (
+                "forward",
+                ask(
+                    &format!("{forward}?port=8000"),
+                    V4,
+                    "you asked for /direct",
+                    &[get],
+                )?,
+            ),
+            ("v5", ask(&hostname, V5, "", &[])?),
+            ("both", ask(&hostname, &format!("{V4}, {V5}"), "", &[])?),
+            // The input ends and the session goes on; it ends by itself.
+            (
+                "half",
+                ask(
+                    &exec("input=1&output=1", &["sha256sum"]),
+                    V5,
+                    "",
+                    &[r"\x00hel", r"\x00lo", r"\xff\x00"],
+                )?,
+            ),
+            (
+                "size",
+                ask(&terminal, V5, "", &[r#"\x04{"Width":121,"Height":43}"#])?,
+            ),
+            (
+                "fault",
+                ask(&exec("output=1", &["no-such-command"]), V5, "", &[])?,
+            ),
+            ("tunnel", ask(&forward, TUNNEL, PING, &[PING])?),
+        ])
     });
     for (kind, _) in &roles {
         lab.kube.delete(&format!("{group}/{kind}/stream-direct"))?;
     }
-    let (said, cat, http, v5) = all?;
-    ensure!(said.contains("1 b'work\\n'"), "{said}");
-    ensure!(
-        said.contains("NonZeroExitCode") && said.contains("\"3\""),
-        "{said}"
-    );
-    ensure!(
-        cat.contains("protocol v4.channel.k8s.io\n") && cat.contains("1 b'hello'"),
-        "{cat}"
-    );
-    ensure!(http.contains("you asked for /direct"), "{http}");
-    // Upstream's kubelet translates v5 into SPDY and says so in its Node's declared features; ours does not say so, and
-    // API servers then translate themselves.
-    ensure!(lab.upstream == v5.starts_with("HTTP/1.1 101 "), "{v5}");
-    Ok(())
+    let all = BTreeMap::from(all?);
+    let has = |name: &str, parts: &[&str]| -> Result<()> {
+        let said = &all[name];
+        parts
+            .iter()
+            .try_for_each(|part| Ok(ensure!(said.contains(part), "{name}: {part} is not in {said}")))
+    };
+    let exited = ["1 b'work\\n'", "2 b'oh\\n'", "3 b'{", "NonZeroExitCode", "\"3\""];
+    for name in ["v4", "v5", "both"] {
+        has(name, &exited)?;
+    }
+    has("cat", &["protocol v4.channel.k8s.io\n", "1 b'hello'"])?;
+    has("forward", &["you asked for /direct"])?;
+    has("v5", &["protocol v5.channel.k8s.io\n"])?;
+    has("both", &["protocol v5.channel.k8s.io\n"])?;
+    has("half", &["1 b'2cf24dba5fb0a30e", "Success"])?;
+    has("size", &["as wide", "Success"])?;
+    has(
+        "fault",
+        &[
+            "Internal error occurred: Internal error occurred: ",
+            "no-such-command",
+        ],
+    )?;
+    has(
+        "tunnel",
+        &[
+            "protocol SPDY/3.1+portforward.k8s.io\n",
+            r"128 b'\x03\x00\x06\x00\x00\x00\x04\x00\x00\x00\x01'",
+        ],
+    )
 }

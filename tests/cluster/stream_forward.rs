@@ -95,7 +95,7 @@ fn parse(line: &str) -> Option<(u16, SocketAddr)> {
 pub(crate) fn many(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "forward-many")?;
     case.run(server("server"))?;
-    for (protocol, count) in [(Protocol::WebSocket, 1000), (Protocol::Spdy, 200)] {
+    for protocol in BOTH {
         let forwarding = Forwarding::start(&case, protocol, "pod/server", &[8000])?;
         let ask = |number: usize| {
             let body = forwarding
@@ -104,7 +104,7 @@ pub(crate) fn many(lab: &Lab) -> Result<()> {
             ensure!(body == format!("you asked for /{number}\n"), "{number}: {body}");
             Ok(())
         };
-        (0..count).try_for_each(ask)?;
+        (0..1000).try_for_each(ask)?;
         std::thread::scope(|scope| {
             let all: Vec<_> = (0..100).map(|number| scope.spawn(move || ask(number))).collect();
             all.into_iter()

@@ -1,8 +1,8 @@
-"""A WebSocket client of a node's own API. Arguments: address, token, path and query, sub-protocols, what to send, what
-to wait for.
+"""A WebSocket client of a node's own API. Arguments: address, token, path and query, sub-protocols, what to wait for,
+and messages to send; the last two escaped as in Python. The first byte of a message is its channel.
 
-Sends on channel 0 and prints what comes, a line a frame: channel, then the bytes. Ends with the connection, or with the
-frame that has what is waited for.
+Prints what comes, a line a frame: channel, then the bytes. Ends with the connection, or with the frame that has what is
+waited for.
 """
 import base64
 import os
@@ -11,7 +11,7 @@ import ssl
 import struct
 import sys
 
-address, token, target, protocols, text, wanted = sys.argv[1:7]
+address, token, target, protocols, wanted, *messages = sys.argv[1:]
 context = ssl.create_default_context()
 context.check_hostname = False
 context.verify_mode = ssl.CERT_NONE
@@ -43,15 +43,18 @@ if " 101 " not in head[0]:
     sys.exit()
 
 
-def send(channel, data):
-    data = bytes([channel]) + data
+def unescaped(text):
+    return text.encode().decode("unicode_escape").encode("latin-1")
+
+
+def send(data):
     mask = os.urandom(4)
     masked = bytes(b ^ mask[n % 4] for n, b in enumerate(data))
     peer.sendall(struct.pack("!BB", 0x82, 0x80 | len(data)) + mask + masked)
 
 
-if text:
-    send(0, text.encode().decode("unicode_escape").encode())
+for message in messages:
+    send(unescaped(message))
 while True:
     start = stream.read(2)
     if len(start) < 2 or start[0] & 15 == 8:
@@ -64,5 +67,5 @@ while True:
     data = stream.read(length)
     if start[0] & 15 in (1, 2) and len(data) > 1:
         print(data[0], data[1:])
-        if wanted and wanted.encode() in data:
+        if wanted and unescaped(wanted) in data:
             break

@@ -116,6 +116,10 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
             json!([{"key": "a", "value": "b", "effect": "NoSchedule"}]),
             "a=b:NoSchedule".into(),
         ),
+        Kind::Gates => (
+            json!({"ExtendWebSocketsToKubelet": false}),
+            "ExtendWebSocketsToKubelet=false".into(),
+        ),
         other => panic!("{other:?} acts: say which value it could have"),
     }
 }
