@@ -548,9 +548,9 @@ pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
     let all = BTreeMap::from(all?);
     let has = |name: &str, parts: &[&str]| -> Result<()> {
         let said = &all[name];
-        parts
-            .iter()
-            .try_for_each(|part| Ok(ensure!(said.contains(part), "{name}: {part} is not in {said}")))
+        let missing = parts.iter().find(|part| !said.contains(**part));
+        ensure!(missing.is_none(), "{name}: {missing:?} is not in {said}");
+        Ok(())
     };
     let exited = ["1 b'work\\n'", "2 b'oh\\n'", "3 b'{", "NonZeroExitCode", "\"3\""];
     for name in ["v4", "v5", "both"] {
