@@ -463,13 +463,13 @@ pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
         lab.exec(lab.tool(0)?, &argv)
     };
     let exec = |streams: &str, command: &[&str]| {
-        let command: String = command.iter().map(|word| format!("&command={word}")).collect();
-        format!("/exec/{ns}/work/main?{streams}{command}")
+        let words = command.iter().flat_map(|word| {
+            let escaped = form_urlencoded::byte_serialize(word.as_bytes());
+            ["&command="].into_iter().chain(escaped)
+        });
+        format!("/exec/{ns}/work/main?{streams}{}", words.collect::<String>())
     };
-    let hostname = exec(
-        "output=1&error=1",
-        &["sh", "-c", "hostname%3Becho+oh>%262%3Bexit+3"],
-    );
+    let hostname = exec("output=1&error=1", &["sh", "-c", "hostname; echo oh >&2; exit 3"]);
     let refused = ask(&hostname, V4, "", &[])?;
     ensure!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
     // Upstream asks for the verb of the method; ours for `create`, whatever the method.
@@ -502,7 +502,7 @@ pub(crate) fn direct_websocket(lab: &Lab) -> Result<()> {
     let all = allowed.and_then(|v4| {
         let forward = format!("/portForward/{ns}/work");
         let get = r"\x00GET /direct HTTP/1.0\r\n\r\n";
-        let wide = "until+[+\"$(stty+size)\"+%3D+\"43+121\"+]%3Bdo+sleep+0.1%3Bdone%3Becho+as+wide";
+        let wide = "until [ \"$(stty size)\" = '43 121' ]; do sleep 0.1; done; echo as wide";
         let terminal = exec("input=1&output=1&tty=1", &["sh", "-c", wide]);
         Ok([
             ("v4", v4),
