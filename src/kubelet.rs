@@ -49,6 +49,7 @@ use crate::task::DrainSignal;
 use dirs::Dirs;
 use env::ServiceEnv;
 use eviction::Pressures;
+use eviction::manage::Care;
 use images::gc::ImageGc;
 use jiff::Timestamp;
 use metrics::KubeletMetrics;
@@ -159,6 +160,11 @@ impl Kubelet {
         let agent = agent.showing(views).with_metrics(deps.metrics.clone());
         let pulse = Arc::new(Pulse::default());
         let shared = shared(&deps, &source, &pulse, drain.clone());
+        let care = Care {
+            usage: shared.stats.clone(),
+            image_gc: image_gc.clone(),
+            pressures,
+        };
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
         let (dirs, log_rotation) = (shared.dirs.clone(), deps.config.log_rotation);
         let rotation = logs::rotation::run(deps.runtime.clone(), dirs, log_rotation, drain.clone());
@@ -170,7 +176,7 @@ impl Kubelet {
             collecting.unless_draining(image_gc.run()),
             checking.unless_draining(dns_limits),
             server::run(shared, serving, reviews, drain.clone()),
-            pods::run(deps, node, (source, pulse), changes, drain)
+            pods::run(deps, node, (source, pulse, care), changes, drain)
         );
     }
 }

@@ -16,6 +16,8 @@ mod bad_input;
 mod client;
 #[path = "cluster/debug.rs"]
 mod debug;
+#[path = "cluster/eviction.rs"]
+mod eviction;
 #[path = "cluster/hooks.rs"]
 mod hooks;
 #[path = "cluster/host_port.rs"]
@@ -170,6 +172,10 @@ const ALONE: &[Case] = &[
     ("identity::rotation", identity::rotation),
     ("identity::expired", identity::expired),
     ("identity::serving", identity::serving),
+    ("eviction::local_storage", eviction::local_storage),
+    ("eviction::memory_pressure", eviction::memory_pressure),
+    ("eviction::disk_pressure", eviction::disk_pressure),
+    ("eviction::unused_images", eviction::unused_images),
     ("join::kubeadm", kubeadm::join),
     ("last::nothing_left", last::nothing_left),
 ];

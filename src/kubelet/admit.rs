@@ -8,6 +8,7 @@ mod confined;
 mod fit;
 mod ports;
 pub mod preempt;
+pub mod pressure;
 
 use super::quantity;
 use super::resources::List;

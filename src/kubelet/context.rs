@@ -6,6 +6,7 @@ use crate::cri::{self, Runtime};
 use crate::kubelet::cgroup::PodCgroups;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::eviction::manage::Care;
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::node::own::OwnNode;
@@ -72,6 +73,8 @@ pub struct Context {
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     /// One permit for each sandbox or container that is being created.
     pub starts: Semaphore,
+    /// What keeps the node alive when it runs out of something.
+    pub care: Care,
     /// What is counted.
     pub metrics: KubeletMetrics,
     /// Now.

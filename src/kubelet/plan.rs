@@ -60,6 +60,8 @@ pub struct Memory {
     pub cfs: Cfs,
     /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.
     pub failed: Option<PodFailure>,
+    /// Once it has ended, its containers go with their logs: it was evicted, or the node needs the space.
+    pub forget: bool,
     /// It has failed because it was never let in: nothing is told of its containers.
     pub rejected: bool,
     /// A container has ended with an exit code that starts all of them over: they are being removed (KEP-5532).

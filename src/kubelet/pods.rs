@@ -6,6 +6,7 @@ use super::cgroup::names::Names;
 use super::cgroup::plan::{Cfs, Rules};
 use super::cgroup::{PodCgroups, keeper};
 use super::context::{Clock, Context, PARALLEL_STARTS};
+use super::eviction::manage::{Care, Evictor};
 use super::images::ImageManager;
 use super::node::own::OwnNode;
 use super::observe::Observer;
@@ -62,7 +63,7 @@ pub(super) struct NodeSide {
 pub(super) async fn run(
     deps: KubeletDeps,
     node: NodeSide,
-    (source, pulse): (Arc<Source>, Arc<Pulse>),
+    (source, pulse, care): (Arc<Source>, Arc<Pulse>, Care),
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
 ) {
@@ -71,7 +72,7 @@ pub(super) async fn run(
     };
     let marks = Arc::new(Marks::default());
     let enforced = node.enforced.clone();
-    let context = Arc::new(context(deps, node, (name, systemd), &marks));
+    let context = Arc::new(context((deps, care), node, (name, systemd), &marks));
     // Upstream does not start without; what is wrong shows with the first Pod, too.
     if let Err(problem) = keeper::hold_pods(&context, &enforced).await {
         tracing::warn!(problem, "the cgroup of all pods");
@@ -119,7 +120,7 @@ async fn ask_runtime(deps: &KubeletDeps) -> (Box<str>, bool) {
 }
 
 fn context(
-    deps: KubeletDeps,
+    (deps, care): (KubeletDeps, Care),
     node: NodeSide,
     (runtime_name, systemd): (Box<str>, bool),
     marks: &Arc<Marks>,
@@ -176,6 +177,7 @@ fn context(
         runtime_name,
         cgroups,
         services: deps.services,
+        care,
         starts: Semaphore::new(PARALLEL_STARTS),
         clock,
     }
@@ -225,6 +227,7 @@ pub(super) async fn serve(
             side.observer.run(drain.clone()),
             side.feed(changes, tell_listed),
             side.rounds(listed),
+            Evictor::new(side.context.clone(), side.workers.clone()).run(),
             side.beat(&pulse)
         )
     };

@@ -5,6 +5,7 @@
 //! remembers is in `state` (pure); whatever is lost with the process is read back from the runtime and the API.
 
 mod admission;
+mod ended;
 mod jobs;
 mod report;
 mod resizes;
@@ -335,6 +336,9 @@ impl Workers {
             self.start_volumes(slot, state, now);
         }
         self.start_work(slot, state, observed, work);
+        if memory.ended && intent == Intent::Run {
+            self.release_volumes(slot, state, observed);
+        }
         if plan.finished && state.jobs.is_empty() && state.free(&Key::Leftovers, now) {
             self.start_leftovers(slot, state);
         }

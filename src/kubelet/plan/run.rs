@@ -43,7 +43,7 @@ pub(super) fn run(input: &Input<'_>) -> Plan {
     if pass.plan.memory.ended {
         pass.wind_down();
     }
-    if !pass.plan.memory.restarting_all {
+    if !pass.plan.memory.restarting_all && !(pass.plan.memory.ended && pass.plan.memory.forget) {
         pass.clean();
     }
     pass.plan.actions.sort_by_key(Action::wave);
@@ -262,6 +262,15 @@ impl<'a> Pass<'a> {
         self.plan.actions = stop_containers(self.input, grace);
         if self.plan.actions.is_empty() {
             self.plan.actions = stop_sandboxes(self.input);
+        }
+        if self.plan.actions.is_empty() && self.plan.memory.forget {
+            let containers = self.input.observed.containers.iter();
+            self.plan.actions = containers
+                .map(|c| Action::RemoveContainer {
+                    id: c.id.clone(),
+                    keep_log: false,
+                })
+                .collect();
         }
     }
 

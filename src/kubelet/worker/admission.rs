@@ -3,7 +3,7 @@
 use super::state::State;
 use super::{Slot, Workers};
 use crate::api::EventType;
-use crate::kubelet::admit::{self, Ground, Rejection, Verdict, preempt};
+use crate::kubelet::admit::{self, Ground, Rejection, Verdict, preempt, pressure};
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::{Memory, PodFailure};
 use crate::model::PodUid;
@@ -40,6 +40,10 @@ impl Workers {
     }
 
     async fn judge(&self, pod: &Pod) -> Option<Rejection> {
+        let short = pressure::rejection(pod, &self.context.care.pressures.borrow());
+        if short.is_some() {
+            return short;
+        }
         let others = self.others(&pod.metadata.uid);
         let strict = pod.spec.security_context.supplemental_groups_policy.is_some();
         let groups = strict && self.follows_groups_policy().await;
@@ -144,7 +148,7 @@ impl Workers {
     }
 
     /// By what the worker has found out, which the API server may not know yet.
-    fn over(&self, uid: &PodUid, pod: &Pod) -> bool {
+    pub(super) fn over(&self, uid: &PodUid, pod: &Pod) -> bool {
         let told = self.source.status(uid);
         let phase = told.as_ref().and_then(|status| status.phase.as_deref());
         ended(phase.unwrap_or(&pod.status.phase)) || ended(&pod.status.phase)
