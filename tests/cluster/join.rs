@@ -2,15 +2,33 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use rustlet_lab::certs::{Authority, Pair, Subject};
+use rustlet_lab::images::{PAUSE, PYTHON};
 use rustlet_lab::kube::{Seen, condition, eventually, throughout};
 use rustlet_lab::node::{KUBECONFIG, Node};
 use serde_json::{Value, json};
 
 use crate::agent::back;
 use crate::support::{LIMIT, Lab};
+
+/// The Node names the images it has, the largest first.
+fn images_told(lab: &Lab, node: &Node) -> Result<()> {
+    let path = format!("/api/v1/nodes/{}", node.name());
+    eventually(&format!("images of {}", node.name()), LIMIT, || {
+        let status = lab.kube.get(&path)?["status"].take();
+        let images = status["images"].as_array().cloned().unwrap_or_default();
+        let sizes: Vec<u64> = images.iter().filter_map(|i| i["sizeBytes"].as_u64()).collect();
+        let named = |name: &str| images.iter().any(|i| has(&i["names"], &json!(name)));
+        let well = sizes.len() == images.len() && sizes.is_sorted_by(|a, b| a >= b) && named(PAUSE);
+        Ok(if well && named(PYTHON) {
+            Seen::Yes(())
+        } else {
+            Seen::No(format!("{images:?}"))
+        })
+    })
+}
 
 /// The Node tells the truth about its machine, in kubelet's fields.
 pub(crate) fn node_object(lab: &Lab) -> Result<()> {
@@ -66,6 +84,24 @@ pub(crate) fn node_object(lab: &Lab) -> Result<()> {
                 status["allocatable"]
             );
         }
+        let attach = "volumes.kubernetes.io/controller-managed-attach-detach";
+        ensure!(
+            object["metadata"]["annotations"][attach] == "true",
+            "{}",
+            object["metadata"]
+        );
+        let handlers = status["runtimeHandlers"].as_array().context("runtimeHandlers")?;
+        let names: Vec<&str> = handlers.iter().filter_map(|h| h["name"].as_str()).collect();
+        ensure!(
+            names.is_sorted() && names.contains(&"runc") && handlers[0]["features"].is_object(),
+            "{handlers:?}"
+        );
+        ensure!(
+            status["features"]["supplementalGroupsPolicy"] == true,
+            "{}",
+            status["features"]
+        );
+        images_told(lab, node)?;
         let info = &status["nodeInfo"];
         let begins = |key: &str, with: &str| info[key].as_str().is_some_and(|text| text.starts_with(with));
         ensure!(begins("containerRuntimeVersion", "containerd://2."), "{info}");

@@ -81,7 +81,8 @@ fn the_pod_that_takes_most_goes_and_the_others_stay() {
     let world = world(hard());
     let mut life = world.start();
     life.add(&pod("small", json!({"containers": [container("app")]})));
-    life.add(&pod("large", with_dir("1Gi")));
+    let large = pod("large", with_dir("1Gi"));
+    life.add(&large);
     let mut critical = pod("critical", json!({"containers": [container("app")]}));
     critical["spec"]["priority"] = 2_000_001_000.into();
     life.add(&critical);
@@ -126,8 +127,18 @@ fn the_pod_that_takes_most_goes_and_the_others_stay() {
         !world.path("pods/uid-large/volumes").exists(),
         "what it wrote is free"
     );
-    let removed = |call: &String| call.starts_with("RemoveContainer");
-    assert!(world.cri.calls().iter().any(removed), "so are its containers");
+    let removed = |world: &World| {
+        world
+            .cri
+            .calls()
+            .iter()
+            .any(|call| call.starts_with("RemoveContainer"))
+    };
+    assert!(!removed(&world), "its end must be known first");
+    life.echo(&large);
+    life.pass(3);
+    assert!(removed(&world), "then its containers go");
+    assert_eq!(world.status("large")["message"], text);
 }
 
 #[test]

@@ -326,6 +326,12 @@ impl Life<'_> {
         self.send(Change::Applied(decode(pod)));
     }
 
+    /// The watch tells what the API server has of the Pod.
+    pub(super) fn echo(&mut self, pod: &Value) {
+        let told = self.world.with_status(pod);
+        self.send(Change::Applied(decode(&told)));
+    }
+
     /// Somebody deletes the Pod.
     pub(super) fn delete(&mut self, pod: &Value, grace: i64) {
         let mut deleting = self.world.with_status(pod);
