@@ -164,8 +164,7 @@ pub(super) fn config(settings: &Settings) -> Result<EvictionConfig, Error> {
     let pods = thresholds
         .iter()
         .find(|t| t.signal == Signal::MemoryAvailable && t.is_hard());
-    let enforced = settings.texts("enforceNodeAllocatable").any(|who| who == "pods");
-    let pods = pods.filter(|_| enforced).map(|memory| Threshold {
+    let pods = pods.map(|memory| Threshold {
         signal: Signal::AllocatableMemoryAvailable,
         ..memory.clone()
     });

@@ -5,7 +5,6 @@
 //! goes at a time for want of a resource.
 
 pub mod local;
-pub mod manage;
 pub mod message;
 pub mod observe;
 pub mod rank;

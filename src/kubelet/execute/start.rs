@@ -72,7 +72,7 @@ pub async fn start_container(
             start.name
         )));
     };
-    let (sandbox, users, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen)
+    let (sandbox, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen)
         .await
         .map_err(config_error)?;
     let pulled = async {
@@ -91,7 +91,7 @@ pub async fn start_container(
     if cancel.is_cancelled() {
         return Ok(false);
     }
-    let config = configure(context, start, (spec, &users), (&image, &images)).await;
+    let config = configure(context, start, spec, (&image, &images)).await;
     let config = config.map_err(|error| fail(context, start, None, error))?;
     let id = create(context, start, &config, &sandbox)
         .await
@@ -190,7 +190,7 @@ async fn image_volumes(
 async fn configure(
     context: &Context,
     start: &Start,
-    (spec, users): (&Container, &v1::UserNamespace),
+    spec: &Container,
     (image, images): (&str, &Images),
 ) -> Result<v1::ContainerConfig, StartError> {
     let pod = &*start.pod;
@@ -240,15 +240,12 @@ async fn configure(
         mounts: &mounts,
         node: &context.limits,
         seccomp_root: &context.config.root_dir.join("seccomp"),
-        seccomp_default: context.config.seccomp_default,
-        users,
-        masked: &context.confinement.masked,
+        seccomp_default: false,
     })
     .map_err(config_error)
 }
 
-/// The user the image runs as, root when it names none; only asked for where it decides something: `runAsNonRoot`, or a
-/// group, without a user.
+/// The user the image runs as; only asked for where it decides something, `runAsNonRoot` without a user.
 async fn image_user(
     context: &Context,
     pod: &Pod,
@@ -257,8 +254,7 @@ async fn image_user(
 ) -> Result<(Option<i64>, String), StartError> {
     let (own, all) = (&spec.security_context, &pod.spec.security_context);
     let non_root = own.run_as_non_root.or(all.run_as_non_root) == Some(true);
-    let group = own.run_as_group.or(all.run_as_group).is_some();
-    if !(non_root || group) || own.run_as_user.or(all.run_as_user).is_some() {
+    if !non_root || own.run_as_user.or(all.run_as_user).is_some() {
         return Ok((None, String::new()));
     }
     let status = context
@@ -266,11 +262,9 @@ async fn image_user(
         .image_status(image)
         .await
         .map_err(|e| config_error(e.message))?;
-    let user = status.map(|image| (image.uid.map(|uid| uid.value), image.username));
-    Ok(match user.unwrap_or_default() {
-        (None, name) if name.is_empty() => (Some(0), name),
-        user => user,
-    })
+    Ok(status
+        .map(|image| (image.uid.map(|uid| uid.value), image.username))
+        .unwrap_or_default())
 }
 
 async fn create(
