@@ -296,5 +296,5 @@ pub struct ObjectRef {
 /// Takes Events without blocking; delivery is best effort, repeated Events are counted up, not repeated.
 pub trait Events: Send + Sync {
     /// Records one Event.
-    fn emit(&self, object: &ObjectRef, kind: EventType, reason: &'static str, message: String);
+    fn emit(&self, object: &ObjectRef, kind: EventType, reason: &str, message: String);
 }

@@ -36,20 +36,24 @@ pub mod source;
 pub mod stats;
 pub mod status;
 pub mod translate;
+pub mod userns;
 pub mod volume;
 pub mod worker;
 
 use crate::api::{Change, ConfigData, Events, Nodes, Pods, Reviews};
 use crate::config::{KubeletConfig, ServerConfig};
 use crate::cri::{self, Runtime};
+use crate::model::net::Node;
 use crate::model::pod::Pod;
 use crate::task::DrainSignal;
 use dirs::Dirs;
 use env::ServiceEnv;
 use eviction::Pressures;
+use eviction::manage::Care;
 use images::gc::ImageGc;
 use jiff::Timestamp;
 use metrics::KubeletMetrics;
+use node::own::OwnNode;
 use node::{NodeAgent, Views};
 use pulse::Pulse;
 use rustls::server::ResolvesServerCert;
@@ -89,6 +93,8 @@ pub struct KubeletDeps {
     pub metrics: KubeletMetrics,
     /// Services with a cluster IP, for environment variables; may change while the agent runs.
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+    /// Our Node as the API server has it; nothing until it is known.
+    pub own_node: watch::Receiver<Option<Arc<Node>>>,
 }
 
 impl fmt::Debug for KubeletDeps {
@@ -136,6 +142,7 @@ impl Kubelet {
             allocatable: agent.allocatable(),
             enforced: node::allocatable::enforced(agent.facts()),
             machine: agent.facts().machine.clone(),
+            own: OwnNode::new(deps.nodes.clone(), deps.own_node.clone(), agent.registered()),
         };
         let source = Arc::new(Source::default());
         let image_gc = Arc::new(ImageGc::new(
@@ -153,16 +160,23 @@ impl Kubelet {
         let agent = agent.showing(views).with_metrics(deps.metrics.clone());
         let pulse = Arc::new(Pulse::default());
         let shared = shared(&deps, &source, &pulse, drain.clone());
+        let care = Care {
+            usage: shared.stats.clone(),
+            image_gc: image_gc.clone(),
+            pressures,
+        };
         let (serving, reviews) = (deps.serving.clone(), deps.reviews.clone());
         let (dirs, log_rotation) = (shared.dirs.clone(), deps.config.log_rotation);
         let rotation = logs::rotation::run(deps.runtime.clone(), dirs, log_rotation, drain.clone());
-        let collecting = drain.clone();
+        let (collecting, checking) = (drain.clone(), drain.clone());
+        let dns_limits = dns::limits::watch(deps.config.clone(), deps.events.clone());
         tokio::join!(
             agent.run(drain.clone()),
             rotation,
             collecting.unless_draining(image_gc.run()),
+            checking.unless_draining(dns_limits),
             server::run(shared, serving, reviews, drain.clone()),
-            pods::run(deps, node, (source, pulse), changes, drain)
+            pods::run(deps, node, (source, pulse, care), changes, drain)
         );
     }
 }

@@ -10,6 +10,7 @@ pub mod meta;
 pub mod net;
 pub mod pod;
 pub mod service;
+pub mod sysctl;
 pub mod tables;
 pub mod usage;
 

@@ -49,7 +49,7 @@ pub struct Event {
     /// Normal or Warning.
     pub kind: EventType,
     /// CamelCase reason.
-    pub reason: &'static str,
+    pub reason: Box<str>,
     /// Words for people.
     pub message: String,
     /// When it happened.
@@ -92,14 +92,14 @@ impl Recorder {
 }
 
 impl Events for Recorder {
-    fn emit(&self, object: &ObjectRef, kind: EventType, reason: &'static str, mut message: String) {
+    fn emit(&self, object: &ObjectRef, kind: EventType, reason: &str, mut message: String) {
         tracing::debug!(kind = %object.kind, object = %object.key, reason, message, "event");
         let whole = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end));
         message.truncate(whole.unwrap_or_default());
         let event = Event {
             object: object.clone(),
             kind,
-            reason,
+            reason: reason.into(),
             message,
             at: Timestamp::now(),
         };
@@ -126,7 +126,7 @@ impl Poster {
             };
             let Some(event) = next else { return };
             if let Err(error) = self.post(&event).await {
-                tracing::debug!(object = %event.object.key, reason = event.reason, %error, "event was not recorded");
+                tracing::debug!(object = %event.object.key, reason = %event.reason, %error, "event was not recorded");
                 self.correlator.forget(&event);
             }
         }

@@ -1,6 +1,6 @@
 //! The node agent: built from its parts, started, and ended in order.
 
-use super::bridge::service_envs;
+use super::bridge::{own_node, service_envs};
 use super::build::Build;
 use super::credentials::{self, Credentials};
 use super::fanout::fan_out;
@@ -75,21 +75,23 @@ async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow
         build.network();
         build.addresses()?;
     }
-    let services = match config.proxy.mode {
-        ProxyMode::None => build.services(),
+    let (services, own) = match config.proxy.mode {
+        ProxyMode::None => (build.services(), build.own_node()),
         ProxyMode::Iptables => {
             let [for_proxy, services] = fan_out(build.services());
-            build.proxy(for_proxy);
-            services
+            let [own_for_proxy, own] = fan_out(build.own_node());
+            build.proxy(for_proxy, own_for_proxy);
+            (services, own)
         }
     };
+    let own = own_node(own);
     supervisor.component("readiness", say_ready(admin.ready.clone(), drain.clone()));
     // Failures are looked at while the first list is waited for, too.
     let failure = tokio::select! {
         failure = supervisor.wait() => failure,
         envs = service_envs(services) => {
             let Some(envs) = envs else { return Ok(()) };
-            build.kubelet(pods, envs)?;
+            build.kubelet(pods, envs, own)?;
             supervisor.wait().await
         }
     };

@@ -59,18 +59,34 @@ fn take(services: &mut BTreeMap<NamespacedName, ServiceEnv>, change: Change<Serv
     }
 }
 
+/// Our Node; nothing until it exists.
+pub fn own_node(mut changes: mpsc::Receiver<Change<Node>>) -> watch::Receiver<Option<Arc<Node>>> {
+    let (sender, receiver) = watch::channel(None);
+    tokio::spawn(async move {
+        while let Some(change) = changes.recv().await {
+            if let Some(node) = told(change) {
+                sender.send_replace(Some(node));
+            }
+        }
+    });
+    receiver
+}
+
+/// A Node that is deleted is registered again; until then what it said still holds.
+fn told(change: Change<Node>) -> Option<Arc<Node>> {
+    match change {
+        Change::Replaced(nodes) => nodes.into_iter().next(),
+        Change::Applied(node) => Some(node),
+        Change::Deleted(_) => None,
+    }
+}
+
 /// What the proxy must know of our Node, as the Node says it; empty until it exists.
 pub fn node_facts(mut changes: mpsc::Receiver<Change<Node>>) -> watch::Receiver<NodeFacts> {
     let (sender, receiver) = watch::channel(NodeFacts::default());
     tokio::spawn(async move {
         while let Some(change) = changes.recv().await {
-            let node = match change {
-                Change::Replaced(nodes) => nodes.into_iter().next(),
-                Change::Applied(node) => Some(node),
-                Change::Deleted(_) => None,
-            };
-            // A Node that is deleted is registered again; until then what it said still holds.
-            let Some(node) = node else { continue };
+            let Some(node) = told(change) else { continue };
             let facts = NodeFacts {
                 pod_cidrs: node.pod_cidrs().0,
                 node_ips: node.internal_ips(),

@@ -53,6 +53,12 @@ impl Build<'_> {
         self.watch("services", Query::all("/api/v1/services"))
     }
 
+    /// Our Node.
+    pub fn own_node(&self) -> mpsc::Receiver<Change<Node>> {
+        let own = Query::with_fields(NODES, format!("metadata.name={}", self.config.node));
+        self.watch("own node", own)
+    }
+
     /// A watch; the agent is not ready before its first list.
     fn watch<T: Object>(&self, name: &'static str, query: Query) -> mpsc::Receiver<Change<T>> {
         let listed = self.admin.ready.wait_for(name);
@@ -80,11 +86,10 @@ impl Build<'_> {
     }
 
     /// Services as rules of this node.
-    pub fn proxy(&self, services: mpsc::Receiver<Change<Service>>) {
+    pub fn proxy(&self, services: mpsc::Receiver<Change<Service>>, own: mpsc::Receiver<Change<Node>>) {
         let slices = Query::all("/apis/discovery.k8s.io/v1/endpointslices");
         let slices = self.watch::<EndpointSlice>("endpoint slices", slices);
-        let own = Query::with_fields(NODES, format!("metadata.name={}", self.config.node));
-        let facts = node_facts(self.watch::<Node>("own node", own));
+        let facts = node_facts(own);
         let settings = proxy::Settings::new(&self.config.proxy.node);
         let proxy = Proxy::new(&settings, services, slices, facts)
             .with_events(Arc::new(self.recorder("kube-proxy")))
@@ -111,6 +116,7 @@ impl Build<'_> {
         &self,
         pods: mpsc::Receiver<Change<Pod>>,
         services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+        own_node: watch::Receiver<Option<Arc<Node>>>,
     ) -> anyhow::Result<()> {
         let config = &self.config.kubelet;
         let metrics = KubeletMetrics::default();
@@ -130,6 +136,7 @@ impl Build<'_> {
             reviews: Arc::new(self.client.clone()),
             metrics,
             services,
+            own_node,
         };
         let kubelet = Kubelet::new(deps, pods)?;
         self.supervisor

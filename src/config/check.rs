@@ -6,6 +6,7 @@ use super::names::{is_dns_subdomain, taint, taint_of};
 use super::resources::{check_enforced, check_reserved, cpus};
 use super::tls;
 use super::values::{boolean, duration, duration_nanos, quantity};
+use crate::model::sysctl::Pattern;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::path::{Component, Path, PathBuf};
@@ -87,6 +88,8 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Quantity if value.as_i64().is_some_and(|number| number >= 0) => Ok(()),
         Kind::Texts => each_text(value, |_| Ok(())),
         Kind::Ips => each_text(value, |text| ip(text).map(drop)),
+        Kind::Sysctls => each_text(value, |text| sysctl(text)),
+        Kind::IdsPerPod => ids(value),
         Kind::Suites => tls::suites(value),
         Kind::Curves => tls::curves(value),
         Kind::Gates => gates(value),
@@ -126,6 +129,22 @@ fn text_kind(kind: Kind, text: &str) -> Result<(), String> {
         Kind::Domain => domain(text).map(drop),
         Kind::Cpus => cpus(text).map(drop),
         _ => Ok(()),
+    }
+}
+
+fn sysctl(text: &str) -> Result<(), String> {
+    match Pattern::parse(text) {
+        Some(_) => Ok(()),
+        None => Err(format!("{text:?} is not known to be namespaced")),
+    }
+}
+
+/// User ids come in blocks of 16 bits.
+fn ids(value: &Value) -> Result<(), String> {
+    match value.as_u64() {
+        Some(count) if u32::try_from(count).is_ok() && count.is_multiple_of(1 << 16) => Ok(()),
+        Some(count) => Err(format!("{count} is not a multiple of 65536 below 4294967296")),
+        None => Err(not(value, "a whole number")),
     }
 }
 
@@ -250,7 +269,7 @@ pub(super) fn of_flag(field: &Field, typed: &[String]) -> Result<Value, String> 
             .parse::<i64>()
             .map_err(|_| format!("{last:?} is not a whole number"))?
             .into(),
-        Kind::Ips | Kind::Texts | Kind::Suites | Kind::Enforced => pieces().collect(),
+        Kind::Ips | Kind::Texts | Kind::Sysctls | Kind::Suites | Kind::Enforced => pieces().collect(),
         Kind::Taints => {
             let taints = pieces().map(|text| taint(text).map(|taint| json!(taint)));
             taints.collect::<Result<_, _>>()?

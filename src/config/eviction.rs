@@ -164,7 +164,8 @@ pub(super) fn config(settings: &Settings) -> Result<EvictionConfig, Error> {
     let pods = thresholds
         .iter()
         .find(|t| t.signal == Signal::MemoryAvailable && t.is_hard());
-    let pods = pods.map(|memory| Threshold {
+    let enforced = settings.texts("enforceNodeAllocatable").any(|who| who == "pods");
+    let pods = pods.filter(|_| enforced).map(|memory| Threshold {
         signal: Signal::AllocatableMemoryAvailable,
         ..memory.clone()
     });

@@ -60,6 +60,10 @@ pub(super) enum Kind {
     Enforced,
     /// CPUs by number.
     Cpus,
+    /// Kernel parameters that a namespace confines.
+    Sysctls,
+    /// User ids of one Pod.
+    IdsPerPod,
     /// An object or a list nobody reads.
     Any,
 }
@@ -109,6 +113,8 @@ impl Kind {
             Self::Ip | Self::Ips => "IP",
             Self::Suites => "SUITES",
             Self::Curves => "NUMBERS",
+            Self::Sysctls => "SYSCTLS",
+            Self::IdsPerPod => "NUMBER",
             Self::Taints => "KEY=VALUE:EFFECT",
             Self::Thresholds => "SIGNAL<AMOUNT",
             Self::Periods => "SIGNAL=DURATION",
@@ -200,9 +206,9 @@ const PORT: Kind = Kind::Int(1, 65535);
 const PORT_OR_NONE: Kind = Kind::Int(0, 65535);
 
 use Kind::{
-    Any, Bool, Cgroup, Cpus, Curves, Domain, Duration, Enforced, Gates, Ip, Ips, Number, OneOf, Path,
-    PathOrNone, Periods, Quantity, Reclaims, Reserved, Socket, Suites, Taints, Text, Texts, Thresholds,
-    TlsVersion,
+    Any, Bool, Cgroup, Cpus, Curves, Domain, Duration, Enforced, Gates, IdsPerPod, Ip, Ips, Number, OneOf,
+    Path, PathOrNone, Periods, Quantity, Reclaims, Reserved, Socket, Suites, Sysctls, Taints, Text, Texts,
+    Thresholds, TlsVersion,
 };
 
 /// All fields; those that act first.
@@ -230,12 +236,16 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("enableProfilingHandler", Bool, "true", "", ""),
     Field::acts("enableDebugFlagsHandler", Bool, "true", "", ""),
     Field::acts("streamingConnectionIdleTimeout", Duration, r#""4h0m0s""#, "streaming-connection-idle-timeout", "How long an exec, attach or port-forward may be idle"),
+    Field::acts("featureGates", Gates, "{}", "feature-gates", "ExtendWebSocketsToKubelet and NodeDeclaredFeatures, GATE=true or GATE=false; others are accepted"),
     Field::acts("healthzPort", PORT_OR_NONE, "10248", "healthz-port", "Port of /healthz without TLS; 0 for none").zero(),
     Field::acts("healthzBindAddress", Ip, r#""127.0.0.1""#, "healthz-bind-address", "Address of /healthz without TLS"),
     // Pods.
     Field::acts("clusterDomain", Domain, r#""cluster.local""#, "cluster-domain", "Domain of the cluster's names"),
     Field::acts("clusterDNS", Ips, "[]", "cluster-dns", "Addresses of the cluster's DNS service"),
     Field::acts("resolvConf", PathOrNone, r#""/etc/resolv.conf""#, "resolv-conf", "The node's own DNS configuration, for Pods that use it").zero(),
+    Field::acts("seccompDefault", Bool, "false", "seccomp-default", "Give containers without a seccomp profile the runtime's"),
+    Field::acts("allowedUnsafeSysctls", Sysctls, "[]", "allowed-unsafe-sysctls", "Kernel parameters Pods may set beside the safe ones, as kernel.msg*,net.core.somaxconn"),
+    Field::acts("userNamespaces.idsPerPod", IdsPerPod, "65536", "", ""),
     Field::acts("containerLogMaxSize", Kind::Size, r#""10Mi""#, "container-log-max-size", "Size from which on a container's log is rotated; negative for never"),
     Field::acts("containerLogMaxFiles", Kind::Int(2, i32::MAX as i64), "5", "container-log-max-files", "Most log files of one container"),
     Field::acts("containerLogMonitorInterval", Duration, r#""10s""#, "", ""),
@@ -291,7 +301,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::stays("enableControllerAttachDetach", Bool, "true", "enable-controller-attach-detach"),
     Field::stays("makeIPTablesUtilChains", Bool, "true", "make-iptables-util-chains"),
     Field::stays("protectKernelDefaults", Bool, "false", "protect-kernel-defaults"),
-    Field::stays("seccompDefault", Bool, "false", "seccomp-default"),
     Field::stays("enableContentionProfiling", Bool, "false", "contention-profiling"),
     Field::stays("enableSystemLogQuery", Bool, "false", ""),
     Field::stays("kernelMemcgNotification", Bool, "false", "kernel-memcg-notification"),
@@ -332,11 +341,9 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), ""),
     Field::nothing("iptablesMasqueradeBit", Kind::Int(0, 31), ""),
     Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
-    Field::nothing("featureGates", Gates, "feature-gates"),
     // One log at a time, however many: compressing is the work.
     Field::nothing("containerLogMaxWorkers", Kind::Int(1, i32::MAX as i64), ""),
     Field::nothing("showHiddenMetricsForVersion", Text, ""),
-    Field::nothing("allowedUnsafeSysctls", Texts, "allowed-unsafe-sysctls"),
     Field::nothing("volumePluginDir", Text, "volume-plugin-dir"),
     Field::nothing("logging.format", Text, "logging-format"),
     Field::nothing("logging.flushFrequency", Any, "log-flush-frequency"),
@@ -353,7 +360,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("tracing.endpoint", Text, ""),
     Field::nothing("tracing.samplingRatePerMillion", COUNT, ""),
     Field::nothing("imageServiceEndpoint", Text, "image-service-endpoint"),
-    Field::nothing("userNamespaces.idsPerPod", I64, ""),
 ];
 
 /// Flags of kubelet that belong to no field and have no effect here; `true` for those that need no value.

@@ -1,4 +1,14 @@
-//! PURE. The feature gates kubelet 1.36 knows. None has an effect here; a name that is none of them is a mistake.
+//! PURE. The feature gates kubelet 1.36 knows, and what those few say that have an effect here. A name that is none of
+//! them is a mistake.
+
+use serde_json::{Map, Value};
+
+/// exec, attach and port-forward over WebSockets straight to the node (KEP-4006). The feature is declared by this name.
+const WEBSOCKETS: &str = "ExtendWebSocketsToKubelet";
+/// The Node says what it can do (KEP-5328).
+const DECLARED: &str = "NodeDeclaredFeatures";
+/// Gates that have an effect; upstream has them on, as beta.
+const EFFECTIVE: [&str; 2] = [WEBSOCKETS, DECLARED];
 
 /// Names, sorted.
 pub(super) const GATES: &[&str] = &[
@@ -244,3 +254,45 @@ pub(super) const GATES: &[&str] = &[
     "WorkloadAwarePreemption",
     "WorkloadWithJob",
 ];
+
+/// Gates that were set.
+pub(super) struct Set<'a>(pub(super) &'a Value);
+
+impl<'a> Set<'a> {
+    fn is_on(&self, gate: &str) -> bool {
+        let given = |name: &str| self.0[name].as_bool();
+        given(gate).or_else(|| given("AllBeta")).unwrap_or(true)
+    }
+
+    /// Whether WebSockets are served beyond what the runtime can do itself.
+    pub(super) fn websockets(&self) -> bool {
+        self.is_on(WEBSOCKETS)
+    }
+
+    /// The features the Node declares, sorted. Of those kubelet 1.36 has, the others are not implemented.
+    pub(super) fn declared(&self) -> Vec<&'static str> {
+        let all = [WEBSOCKETS].into_iter().filter(|name| self.is_on(name));
+        all.filter(|_| self.is_on(DECLARED)).collect()
+    }
+
+    /// Those without an effect.
+    pub(super) fn in_vain(&self) -> Vec<&'a str> {
+        let names = self.0.as_object().into_iter().flat_map(Map::keys);
+        names
+            .map(|name| &**name)
+            .filter(|name| !EFFECTIVE.contains(name))
+            .collect()
+    }
+}
+
+/// Gates of a flag over those of a file; each counts for itself.
+pub(super) fn over(file: Option<&Value>, flag: Value) -> Value {
+    let mut all = file.and_then(Value::as_object).cloned().unwrap_or_default();
+    if let Value::Object(gates) = flag {
+        all.extend(gates);
+    }
+    all.into()
+}
+
+#[cfg(test)]
+mod tests;

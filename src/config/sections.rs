@@ -2,6 +2,7 @@
 
 use super::check;
 use super::eviction;
+use super::gates;
 use super::names::{is_dns_subdomain, label, taint_of};
 use super::resources;
 use super::settings::Settings;
@@ -10,6 +11,7 @@ use super::{
     ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, ImageGcConfig, KubeletConfig,
     LogRotation, NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
 };
+use crate::model::sysctl::Pattern;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -73,10 +75,15 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             .collect(),
         cluster_domain: check::domain(settings.text("clusterDomain")).unwrap_or_default(),
         resolv_conf: match settings.text("resolvConf") {
-            // As an empty file.
-            "" => "/dev/null".into(),
-            path => path.into(),
+            "" => None,
+            path => Some(path.into()),
         },
+        seccomp_default: settings.on("seccompDefault"),
+        unsafe_sysctls: settings
+            .texts("allowedUnsafeSysctls")
+            .filter_map(Pattern::parse)
+            .collect(),
+        ids_per_pod: settings.number("userNamespaces.idsPerPod"),
         max_pods: settings.number("maxPods"),
         port: settings.number("port"),
         provider_id: settings.text("providerID").into(),
@@ -103,6 +110,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         volume_stats: settings.duration("volumeStatsAggPeriod"),
         max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
         resources: resources::config(settings)?,
+        declared_features: gates::Set(settings.value("featureGates")).declared(),
     })
 }
 
@@ -182,6 +190,7 @@ pub(super) fn server(settings: &Settings) -> ServerConfig {
         authorized_ttl: settings.duration("authorization.webhook.cacheAuthorizedTTL"),
         unauthorized_ttl: settings.duration("authorization.webhook.cacheUnauthorizedTTL"),
         idle_timeout: settings.duration("streamingConnectionIdleTimeout"),
+        websockets: gates::Set(settings.value("featureGates")).websockets(),
         debugging_handlers: settings.on("enableDebuggingHandlers"),
         system_logs: settings.on("enableSystemLogHandler"),
         profiling: settings.on("enableProfilingHandler"),

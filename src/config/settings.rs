@@ -4,6 +4,7 @@ use super::check::{check, is_zero, json_of, of_flag};
 use super::document::{self, Document};
 use super::eviction::DEFAULT_HARD;
 use super::fields::{Effect, FIELDS, Field, Kind};
+use super::gates;
 use super::values::duration;
 use super::{Error, Flags, Source, tls};
 use serde_json::Value;
@@ -41,6 +42,10 @@ impl Settings {
             let value = of_flag(field, typed)
                 .and_then(|value| check_flag(field, &value).map(|()| value))
                 .map_err(|problem| Error::new(format!("--{}", field.flag), problem))?;
+            let value = match field.kind {
+                Kind::Gates => gates::over(document::at(&given, field.path), value),
+                _ => value,
+            };
             in_vain.retain(|(path, _)| *path != field.path);
             let words = asks_in_vain(field, &value);
             in_vain.extend(words.map(|words| (field.path, format!("--{}{words}", field.flag))));
@@ -196,6 +201,10 @@ fn asks_in_vain(field: &Field, value: &Value) -> Option<String> {
         Effect::Must(..) => None,
         Effect::Stays(ours) => whole(!value.is_null() && *value != json_of(ours)),
         Effect::Nothing => whole(!is_zero(field.kind, value)),
+        Effect::Acts(_) if field.kind == Kind::Gates => {
+            let unknown = gates::Set(value).in_vain();
+            (!unknown.is_empty()).then(|| format!(" ({})", unknown.join(" ")))
+        }
         Effect::Acts(_) => {
             let unmet = match field.kind {
                 Kind::Suites => tls::weak_suites(value),

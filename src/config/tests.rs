@@ -151,8 +151,8 @@ fn every_flag_arrives_in_its_section() {
         (2, "corp.test")
     );
     assert_eq!(
-        (&*kubelet.resolv_conf, kubelet.max_pods),
-        (Path::new("/r.conf"), 5)
+        (kubelet.resolv_conf.as_deref(), kubelet.max_pods),
+        (Some(Path::new("/r.conf")), 5)
     );
     assert_eq!(
         (config.network.mode, config.proxy.mode),

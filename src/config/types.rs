@@ -2,6 +2,7 @@
 
 use super::eviction::EvictionConfig;
 use super::resources::ResourceConfig;
+use crate::model::sysctl::Pattern;
 use clap::ValueEnum;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -37,8 +38,14 @@ pub struct KubeletConfig {
     pub cluster_dns: Vec<IpAddr>,
     /// Cluster domain, without dots at its ends.
     pub cluster_domain: Box<str>,
-    /// The node's resolv.conf.
-    pub resolv_conf: PathBuf,
+    /// The node's resolv.conf; `None` for no DNS but what Pods or the cluster bring.
+    pub resolv_conf: Option<PathBuf>,
+    /// `seccompDefault`: containers without a profile get the runtime's.
+    pub seccomp_default: bool,
+    /// `allowedUnsafeSysctls`.
+    pub unsafe_sysctls: Vec<Pattern>,
+    /// `userNamespaces.idsPerPod`; a multiple of 65536.
+    pub ids_per_pod: u32,
     /// Most Pods.
     pub max_pods: u32,
     /// Port of the node's API, for `status.daemonEndpoints`.
@@ -67,6 +74,8 @@ pub struct KubeletConfig {
     pub max_images: Option<usize>,
     /// Cgroups, and what the node keeps from Pods.
     pub resources: ResourceConfig,
+    /// Features the Node declares, sorted; none without the feature gate `NodeDeclaredFeatures`.
+    pub declared_features: Vec<&'static str>,
 }
 
 /// When images are removed.
@@ -174,6 +183,8 @@ pub struct ServerConfig {
     pub unauthorized_ttl: Duration,
     /// `streamingConnectionIdleTimeout`.
     pub idle_timeout: Duration,
+    /// Feature gate `ExtendWebSocketsToKubelet`: version 5 of exec and attach, and port-forwards by tunnel.
+    pub websockets: bool,
     /// `enableDebuggingHandlers`: logs, exec, attach, port-forward, run and pods.
     pub debugging_handlers: bool,
     /// `enableSystemLogHandler`: the machine's log files.
@@ -204,6 +215,7 @@ impl Default for ServerConfig {
             authorized_ttl: Duration::from_secs(300),
             unauthorized_ttl: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(4 * 3600),
+            websockets: true,
             debugging_handlers: true,
             system_logs: true,
             profiling: true,

@@ -6,12 +6,16 @@ use crate::cri::{self, Runtime};
 use crate::kubelet::cgroup::PodCgroups;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::env::ServiceEnv;
+use crate::kubelet::eviction::manage::Care;
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::metrics::KubeletMetrics;
+use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::refs;
 use crate::kubelet::translate::NodeLimits;
+use crate::kubelet::userns::UserRanges;
 use crate::kubelet::volume::Volumes;
+use crate::model::machine::Confinement;
 use crate::model::pod::{Pod, Quantity};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -55,6 +59,12 @@ pub struct Context {
     pub limits: NodeLimits,
     /// What pods may use of the node.
     pub allocatable: BTreeMap<Box<str>, Quantity>,
+    /// Our Node.
+    pub own_node: OwnNode,
+    /// How this machine keeps containers apart.
+    pub confinement: Confinement,
+    /// User ids of Pods with a user namespace.
+    pub users: Arc<UserRanges>,
     /// Name of the runtime, as `containerd`.
     pub runtime_name: Box<str>,
     /// Cgroups of Pods.
@@ -63,6 +73,8 @@ pub struct Context {
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     /// One permit for each sandbox or container that is being created.
     pub starts: Semaphore,
+    /// What keeps the node alive when it runs out of something.
+    pub care: Care,
     /// What is counted.
     pub metrics: KubeletMetrics,
     /// Now.
@@ -89,7 +101,7 @@ impl Context {
     }
 
     /// An Event about the whole Pod.
-    pub fn tell(&self, pod: &Pod, kind: EventType, reason: &'static str, message: String) {
+    pub fn tell(&self, pod: &Pod, kind: EventType, reason: &str, message: String) {
         self.events.emit(&refs::pod(pod), kind, reason, message);
     }
 

@@ -5,6 +5,7 @@ use crate::cri::v1;
 use crate::model::pod::{DnsOption, DnsPolicy, Pod};
 use std::net::IpAddr;
 
+pub mod limits;
 #[cfg(test)]
 mod tests;
 
@@ -12,12 +13,20 @@ mod tests;
 const MAX_SERVERS: usize = 3;
 /// Most search domains of a Pod.
 const MAX_SEARCHES: usize = 32;
+/// How many of them are the cluster's.
+const CLUSTER_SEARCHES: usize = 3;
 /// Most characters of the search line.
 const MAX_SEARCH_CHARS: usize = 2048;
 /// Longest search domain: a longer one makes some resolvers abort.
 const MAX_DOMAIN_CHARS: usize = 253;
 /// Domains with fewer dots than this are tried with the search list first.
 const CLUSTER_OPTION: &str = "ndots:5";
+
+/// The node was given no cluster DNS; kubelet's words.
+pub const NO_CLUSTER_DNS: &str = "kubelet does not have ClusterDNS IP configured and cannot create Pod using \
+                                  \"ClusterFirst\" policy. Falling back to \"Default\" policy.";
+/// Reason of the events about that, on the Pod and on the Node.
+pub const MISSING: &str = "MissingClusterDNS";
 
 /// The node's side of DNS.
 #[derive(Clone, Copy, Debug)]
@@ -91,10 +100,9 @@ fn policy(pod: &Pod, node: &NodeDns<'_>, warnings: &mut Vec<Warning>) -> DnsPoli
     }
     let meta = &pod.metadata;
     warnings.push(Warning {
-        reason: "MissingClusterDNS",
+        reason: MISSING,
         message: format!(
-            "pod: \"{}_{}({})\". the node has no cluster DNS address, so policy \"ClusterFirst\" falls back to \
-             \"Default\"",
+            "pod: \"{}_{}({})\". {NO_CLUSTER_DNS}",
             meta.name, meta.namespace, meta.uid
         ),
     });
@@ -175,6 +183,34 @@ fn set_option(options: &mut Vec<String>, option: String) {
 fn unique(list: &mut Vec<String>) {
     let mut seen = std::collections::BTreeSet::new();
     list.retain(|item| seen.insert(item.clone()));
+}
+
+/// What of the node's own file does not fit into Pods' files beside the cluster's domains: the message of kubelet's
+/// `CheckLimitsForResolvConf`.
+pub fn exceeded(path: &str, text: &str, cluster_domain: &str) -> Option<String> {
+    let searches = parse(text).searches;
+    let most = MAX_SEARCHES
+        - if cluster_domain.is_empty() {
+            0
+        } else {
+            CLUSTER_SEARCHES
+        };
+    if searches.len() > most {
+        return Some(format!(
+            "Resolv.conf file '{path}' contains search line consisting of more than {most} domains!"
+        ));
+    }
+    if searches.iter().any(|domain| domain.len() > MAX_DOMAIN_CHARS) {
+        return Some(format!(
+            "Resolv.conf file {path:?} contains a search path which length is more than allowed {MAX_DOMAIN_CHARS} \
+             chars!"
+        ));
+    }
+    (searches.join(" ").len() > MAX_SEARCH_CHARS).then(|| {
+        format!(
+            "Resolv.conf file '{path}' contains search line which length is more than allowed {MAX_SEARCH_CHARS} chars!"
+        )
+    })
 }
 
 fn limit_servers(servers: &mut Vec<String>, warnings: &mut Vec<Warning>) {

@@ -5,6 +5,7 @@
 //! goes at a time for want of a resource.
 
 pub mod local;
+pub mod manage;
 pub mod message;
 pub mod observe;
 pub mod rank;

@@ -19,7 +19,10 @@ use crate::kubelet::context::Context;
 use crate::kubelet::dns;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
+use crate::kubelet::refs;
 use crate::kubelet::translate::{self, SandboxInput};
+use crate::kubelet::userns;
+use crate::kubelet::volume::blocking;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
@@ -29,15 +32,23 @@ fn words(error: &cri::Error) -> String {
     format!("rpc error: code = {:?} desc = {}", error.code, error.message)
 }
 
-/// The sandbox config of a Pod; also `CreateContainer` wants it.
+/// The sandbox config of a Pod; also `CreateContainer` wants it. With the Pod's user namespace, and what had to be left out
+/// of its DNS.
 async fn sandbox_config(
     context: &Context,
     pod: &Pod,
     attempt: u32,
     seen: Timestamp,
-) -> Result<(v1::PodSandboxConfig, Vec<dns::Warning>), translate::Error> {
+) -> Result<(v1::PodSandboxConfig, v1::UserNamespace, Vec<dns::Warning>), String> {
     let config = &context.config;
-    let resolv_conf = tokio::fs::read_to_string(&config.resolv_conf).await.ok();
+    let resolv_conf = match &config.resolv_conf {
+        Some(path) => {
+            let text = tokio::fs::read_to_string(path).await;
+            Some(text.map_err(|error| format!("open {}: {error}", path.display()))?)
+        }
+        None => None,
+    };
+    let users = users(context, pod).await?;
     let node = dns::NodeDns {
         cluster_dns: &config.cluster_dns,
         cluster_domain: &config.cluster_domain,
@@ -55,8 +66,32 @@ async fn sandbox_config(
         cgroup_parent: &parent,
         dirs: &context.dirs,
         node: &context.limits,
-    })?;
-    Ok((sandbox, dns.warnings))
+        users: &users,
+    });
+    let sandbox = sandbox.map_err(|error| error.to_string())?;
+    Ok((sandbox, users, dns.warnings))
+}
+
+/// The Pod's user namespace. One of its own is only asked for where the runtime can make it.
+async fn users(context: &Context, pod: &Pod) -> Result<v1::UserNamespace, String> {
+    if pod.spec.host_users != Some(false) {
+        return Ok(userns::hosts());
+    }
+    let status = context.runtime.status(false).await.map_err(|e| words(&e))?;
+    // The default handler: there are no others yet.
+    let handler = status
+        .runtime_handlers
+        .iter()
+        .find(|handler| handler.name.is_empty());
+    if !handler
+        .and_then(|h| h.features)
+        .is_some_and(|f| f.user_namespaces)
+    {
+        return Err("can't set `spec.hostUsers: false`, runtime does not support user namespaces".into());
+    }
+    let (ranges, uid) = (context.users.clone(), pod.metadata.uid.clone());
+    let range = blocking(move || ranges.of(&uid)).await;
+    range.map_err(|error| format!("user namespace: {error}"))
 }
 
 /// Creates the Pod's cgroup, log directory and sandbox. The error is the message of the Pod's waiting reason.
@@ -86,10 +121,13 @@ async fn try_create_sandbox(
             "spec.runtimeClassName: RuntimeClass {class:?} is not supported by this node"
         ));
     }
-    let (config, warnings) = sandbox_config(context, pod, attempt, seen)
-        .await
-        .map_err(|e| e.to_string())?;
+    let (config, _, warnings) = sandbox_config(context, pod, attempt, seen).await?;
     for warning in warnings {
+        if warning.reason == dns::MISSING {
+            let node = refs::node(&context.config.node);
+            let text = dns::NO_CLUSTER_DNS.to_owned();
+            context.events.emit(&node, EventType::Warning, dns::MISSING, text);
+        }
         context.tell(pod, EventType::Warning, warning.reason, warning.message);
     }
     files::make_log_dir(context, pod)

@@ -9,6 +9,8 @@ mod tests;
 
 /// Longest host name.
 const MAX_LABEL: usize = 63;
+/// Longest name of several labels.
+const MAX_SUBDOMAIN: usize = 253;
 /// Longest name the kernel keeps.
 const MAX_KERNEL: usize = 64;
 
@@ -34,19 +36,34 @@ pub struct Names {
 
 /// A host name that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {value:?} {cause}")]
-pub struct Error {
-    /// Pod field.
-    pub field: &'static str,
-    /// Its value.
-    pub value: String,
-    /// What is wrong with it.
-    pub cause: &'static str,
+pub enum Error {
+    /// Not the kind of name it should be.
+    #[error("{field}: {value:?} is no valid DNS {kind}")]
+    Invalid {
+        /// Pod field.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// `label` or `subdomain`.
+        kind: &'static str,
+    },
+    /// The full name is longer than the kernel keeps.
+    #[error(
+        "failed to construct FQDN from pod hostname and cluster domain, FQDN {0} is too long ({MAX_KERNEL} characters \
+         is the max, {length} characters requested)", length = .0.len()
+    )]
+    TooLong(String),
 }
 
-/// Host name and domain of a Pod. A name that is too long is cut.
+/// Host name and domain of a Pod. A name that is too long is cut. `hostnameOverride` (KEP-4762) is all there is then.
 pub fn names(pod: &Pod, cluster_domain: &str) -> Result<Names, Error> {
     let set = |text: &Option<Box<str>>| text.clone().filter(|t| !t.is_empty());
+    if let Some(name) = &pod.spec.hostname_override {
+        return Ok(Names {
+            hostname: cut(subdomain("spec.hostnameOverride", name)?),
+            domain: String::new(),
+        });
+    }
     let hostname = match set(&pod.spec.hostname) {
         Some(name) => label("spec.hostname", &name)?,
         None => pod.metadata.name.to_string(),
@@ -61,16 +78,15 @@ pub fn names(pod: &Pod, cluster_domain: &str) -> Result<Names, Error> {
         }
         None => String::new(),
     };
-    let cut = hostname
-        .char_indices()
-        .nth(MAX_LABEL)
-        .map_or(hostname.len(), |(at, _)| at);
-    let hostname = if cut < hostname.len() {
-        hostname[..cut].trim_end_matches(['-', '.']).into()
-    } else {
-        hostname
-    };
+    let hostname = cut(hostname);
     Ok(Names { hostname, domain })
+}
+
+fn cut(hostname: String) -> String {
+    match hostname.char_indices().nth(MAX_LABEL) {
+        Some((at, _)) => hostname[..at].trim_end_matches(['-', '.']).into(),
+        None => hostname,
+    }
 }
 
 /// The name the kernel shows in the Pod: the host name, or with `setHostnameAsFQDN` the full one.
@@ -80,31 +96,30 @@ pub fn kernel_name(pod: &Pod, names: &Names) -> Result<String, Error> {
     }
     let full = format!("{}.{}", names.hostname, names.domain);
     if full.len() > MAX_KERNEL {
-        let cause = "is longer than the 64 characters a kernel host name may have";
-        return Err(Error {
-            field: "spec.setHostnameAsFQDN",
-            value: full,
-            cause,
-        });
+        return Err(Error::TooLong(full));
     }
     Ok(full)
 }
 
 fn label(field: &'static str, value: &str) -> Result<String, Error> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let good = value.len() <= MAX_LABEL
-        && value.chars().all(|c| plain(c) || c == '-')
-        && value.starts_with(plain)
-        && value.ends_with(plain);
-    if good {
-        Ok(value.into())
-    } else {
-        Err(Error {
-            field,
-            value: value.into(),
-            cause: "is no valid DNS label",
-        })
+    if value.len() <= MAX_LABEL && is_label(value) {
+        return Ok(value.into());
     }
+    let (value, kind) = (value.into(), "label");
+    Err(Error::Invalid { field, value, kind })
+}
+
+fn subdomain(field: &'static str, value: &str) -> Result<String, Error> {
+    if value.len() <= MAX_SUBDOMAIN && value.split('.').all(is_label) {
+        return Ok(value.into());
+    }
+    let (value, kind) = (value.into(), "subdomain");
+    Err(Error::Invalid { field, value, kind })
+}
+
+fn is_label(value: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    value.chars().all(|c| plain(c) || c == '-') && value.starts_with(plain) && value.ends_with(plain)
 }
 
 /// `/etc/hosts` of a Pod on the pod network.

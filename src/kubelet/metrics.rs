@@ -138,6 +138,7 @@ struct Inner {
     evictions: Counters,
     eviction_stats_age: Durations,
     images_removed: Counters,
+    websockets: Counters,
     probes: Counters,
     probes_took: Durations,
     /// Protects how far the start of each Pod is.
@@ -185,6 +186,7 @@ impl Default for KubeletMetrics {
             evictions: Family::default(),
             eviction_stats_age: durations(Buckets::Default),
             images_removed: Family::default(),
+            websockets: Family::default(),
             probes: Family::default(),
             probes_took: durations(Buckets::Default),
             starts: Mutex::default(),
@@ -228,6 +230,7 @@ impl Inner {
         all.register("kubelet_started_containers", "[ALPHA] Cumulative number of containers started", self.containers_started.clone());
         all.register("kubelet_started_pods_errors", "[ALPHA] Cumulative number of errors when starting pods", self.pods_failed.clone());
         all.register("kubelet_started_pods", "[ALPHA] Cumulative number of pods started", self.pods_started.clone());
+        all.register("kubelet_websocket_streaming_requests", "[ALPHA] Total number of WebSocket streaming requests (exec/attach/portforward) received by the kubelet.", self.websockets.clone());
         all.register("rest_client_request_duration_seconds", "[ALPHA] Request latency in seconds. Broken down by verb, and host.", self.api_took.clone());
         all.register("rest_client_requests", "[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.", self.api.clone());
     }
@@ -358,6 +361,12 @@ impl KubeletMetrics {
     pub fn of_api(&self) -> api::Observe {
         let metrics = self.clone();
         Arc::new(move |verb, host, code, took| metrics.api_call(verb, host, code, took))
+    }
+
+    /// A WebSocket that is translated for the runtime: `exec`, `attach` or `portforward`.
+    pub fn websocket(&self, subresource: &'static str) {
+        let labels = one("subresource", subresource);
+        self.0.websockets.get_or_create(&labels).inc();
     }
 
     fn runtime_call(&self, call: &'static str, took: Duration, failed: bool) {

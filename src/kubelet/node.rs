@@ -7,16 +7,18 @@
 pub mod allocatable;
 pub mod extras;
 mod keeper;
+pub mod own;
 pub mod register;
 pub mod status;
 
 use crate::api::{EventType, Events, Nodes};
-use crate::config::KubeletConfig;
+use crate::config::{KubeletConfig, Taint};
 use crate::cri::{Runtime, v1};
 use crate::kubelet::eviction::Pressures;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::refs;
 use crate::model::machine::Disk;
+use crate::model::net::{Node, NodeTaint};
 use crate::model::pod::Quantity;
 use crate::sys::machine;
 use crate::task::{DrainSignal, SayOnce};
@@ -115,7 +117,10 @@ impl NodeAgent {
             eviction: config.eviction.clone(),
             port: config.port,
             runtime: "unknown://Unknown".into(),
-            extras: Extras::default(),
+            extras: Extras {
+                declared: config.declared_features.clone(),
+                ..Extras::default()
+            },
         };
         allocatable::check(&facts)?;
         Ok(Self {
@@ -148,6 +153,20 @@ impl NodeAgent {
         resources
             .map(|(name, amount)| (name.as_str().into(), text(amount)))
             .collect()
+    }
+
+    /// Our Node as far as Pods meet it, as we register it.
+    pub fn registered(&self) -> Node {
+        let taint = |taint: &Taint| NodeTaint {
+            key: taint.key.clone(),
+            value: taint.value.clone(),
+            effect: format!("{:?}", taint.effect).into(),
+        };
+        let mut node = Node::default();
+        node.metadata.name = (&*self.config.node).into();
+        node.metadata.labels = register::labels(&self.facts, &self.config.labels);
+        node.spec.taints = self.config.taints.iter().map(taint).collect();
+        node
     }
 
     /// What the node is, as far as cgroups depend on it.

@@ -6,13 +6,16 @@ use super::cgroup::names::Names;
 use super::cgroup::plan::{Cfs, Rules};
 use super::cgroup::{PodCgroups, keeper};
 use super::context::{Clock, Context, PARALLEL_STARTS};
+use super::eviction::manage::{Care, Evictor};
 use super::images::ImageManager;
+use super::node::own::OwnNode;
 use super::observe::Observer;
 use super::probe::Probes;
 use super::pulse::Pulse;
 use super::resources::List;
 use super::source::Source;
 use super::translate::NodeLimits;
+use super::userns::UserRanges;
 use super::volume::Volumes;
 use super::worker::{Marks, Workers};
 use super::{dirs::Dirs, gc};
@@ -23,6 +26,7 @@ use crate::model::PodUid;
 use crate::model::machine::Machine;
 use crate::model::pod::{Pod, Quantity};
 use crate::sys::cgroup::{Cgroups, Version};
+use crate::sys::machine;
 use crate::task::{DrainSignal, SayOnce};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,13 +55,15 @@ pub(super) struct NodeSide {
     pub(super) enforced: List,
     /// The machine.
     pub(super) machine: Machine,
+    /// Its Node.
+    pub(super) own: OwnNode,
 }
 
 /// Runs pods until the process ends.
 pub(super) async fn run(
     deps: KubeletDeps,
     node: NodeSide,
-    (source, pulse): (Arc<Source>, Arc<Pulse>),
+    (source, pulse, care): (Arc<Source>, Arc<Pulse>, Care),
     changes: mpsc::Receiver<Change<Pod>>,
     drain: DrainSignal,
 ) {
@@ -66,7 +72,7 @@ pub(super) async fn run(
     };
     let marks = Arc::new(Marks::default());
     let enforced = node.enforced.clone();
-    let context = Arc::new(context(deps, node, (name, systemd), &marks));
+    let context = Arc::new(context((deps, care), node, (name, systemd), &marks));
     // Upstream does not start without; what is wrong shows with the first Pod, too.
     if let Err(problem) = keeper::hold_pods(&context, &enforced).await {
         tracing::warn!(problem, "the cgroup of all pods");
@@ -114,7 +120,7 @@ async fn ask_runtime(deps: &KubeletDeps) -> (Box<str>, bool) {
 }
 
 fn context(
-    deps: KubeletDeps,
+    (deps, care): (KubeletDeps, Care),
     node: NodeSide,
     (runtime_name, systemd): (Box<str>, bool),
     marks: &Arc<Marks>,
@@ -145,6 +151,7 @@ fn context(
         page_sizes: limits.page_sizes.clone(),
     };
     let cgroups = PodCgroups::new(cgroups.map(Arc::new), names, rules);
+    let users = Arc::new(UserRanges::new(dirs.clone(), deps.config.ids_per_pod));
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
@@ -164,9 +171,13 @@ fn context(
         host_ips: node.ips,
         limits,
         allocatable: node.allocatable,
+        own_node: node.own,
+        confinement: machine::confinement(),
+        users,
         runtime_name,
         cgroups,
         services: deps.services,
+        care,
         starts: Semaphore::new(PARALLEL_STARTS),
         clock,
     }
@@ -216,6 +227,7 @@ pub(super) async fn serve(
             side.observer.run(drain.clone()),
             side.feed(changes, tell_listed),
             side.rounds(listed),
+            Evictor::new(side.context.clone(), side.workers.clone()).run(),
             side.beat(&pulse)
         )
     };

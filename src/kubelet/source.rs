@@ -1,6 +1,7 @@
 //! The Pods the API server wants on this node, as the watch tells, and what we last found out about them.
 
 use crate::api::Change;
+use crate::kubelet::eviction;
 use crate::model::PodUid;
 use crate::model::pod::Pod;
 use k8s_openapi::api::core::v1::PodStatus;
@@ -123,7 +124,10 @@ impl Source {
 fn concerns(old: &Pod, new: &Pod) -> bool {
     let (a, b) = (&old.metadata, &new.metadata);
     let gates = !new.spec.readiness_gates.is_empty() && old.status.conditions != new.status.conditions;
+    // Once an eviction is known, its containers may go.
+    let over = old.status.phase != new.status.phase && new.status.reason.as_deref() == Some(eviction::REASON);
     gates
+        || over
         || old.spec != new.spec
         || a.generation != b.generation
         || a.labels != b.labels

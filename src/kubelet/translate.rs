@@ -13,6 +13,7 @@ mod tests;
 pub use container::{ContainerInput, ImageUser, container};
 pub use resources::NodeLimits;
 pub use sandbox::{SandboxInput, sandbox};
+pub use security::apparmor_profile;
 
 /// Labels and annotations by which a node agent finds its Pods again.
 pub mod keys {

@@ -5,6 +5,7 @@
 //! remembers is in `state` (pure); whatever is lost with the process is read back from the runtime and the API.
 
 mod admission;
+mod ended;
 mod jobs;
 mod report;
 mod resizes;
@@ -85,6 +86,8 @@ pub struct Workers {
     /// Protects which Pods have a worker.
     slots: Mutex<HashMap<PodUid, Arc<Slot>>>,
     said: Mutex<SayOnce>,
+    /// Held while a Pod is judged.
+    admitting: tokio::sync::Mutex<()>,
 }
 
 impl fmt::Debug for Workers {
@@ -124,6 +127,7 @@ impl Workers {
             marks,
             slots: Mutex::default(),
             said,
+            admitting: tokio::sync::Mutex::default(),
         });
         let runner = Arc::downgrade(&workers);
         let keyed = Keyed::new(move |uid: PodUid| {
@@ -198,7 +202,7 @@ impl Workers {
             self.context.metrics.worked("terminated", begin.elapsed());
             return None;
         }
-        self.admit(&slot, &mut state, &observed);
+        self.admit(&slot, &mut state, &observed).await;
         if matches!(state.intent(), Intent::Terminate { .. }) {
             kind = "terminating";
         }
@@ -332,6 +336,9 @@ impl Workers {
             self.start_volumes(slot, state, now);
         }
         self.start_work(slot, state, observed, work);
+        if memory.ended && intent == Intent::Run {
+            self.release_volumes(slot, state, observed);
+        }
         if plan.finished && state.jobs.is_empty() && state.free(&Key::Leftovers, now) {
             self.start_leftovers(slot, state);
         }

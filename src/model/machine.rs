@@ -31,6 +31,15 @@ pub struct Machine {
     pub pid_max: u64,
 }
 
+/// How a machine keeps containers apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confinement {
+    /// The kernel has AppArmor.
+    pub apparmor: bool,
+    /// Paths that tell of neighbours and that not every machine has.
+    pub masked: Vec<String>,
+}
+
 /// Size of a file system.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Disk {

@@ -1,8 +1,10 @@
-//! Nodes and addresses as the network side sees them.
+//! Nodes as their peers and their own agent see them, and addresses.
 
 use super::meta::{Meta, Object};
+use super::pod::Quantity;
 use ipnet::IpNet;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
 /// IPv4 or IPv6.
@@ -44,7 +46,8 @@ pub struct Flow {
     pub reply_source: SocketAddr,
 }
 
-/// Slim Node: what peers need to know of a node (addresses and pod CIDRs), plus labels in the metadata.
+/// Slim Node: what peers need to know of a node (addresses and pod CIDRs), and what its own agent needs to know before
+/// it takes on a Pod (labels, taints, resources).
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct Node {
@@ -63,6 +66,20 @@ pub struct NodeSpec {
     /// Pod CIDRs as the controller manager wrote them, unparsed so that one bad Node harms only itself.
     #[serde(rename = "podCIDRs")]
     pub pod_cidrs: Vec<Box<str>>,
+    /// Taints.
+    pub taints: Vec<NodeTaint>,
+}
+
+/// One of `spec.taints`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct NodeTaint {
+    /// Key.
+    pub key: Box<str>,
+    /// Value; may be empty.
+    pub value: Box<str>,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: Box<str>,
 }
 
 /// Slim `v1.NodeStatus`.
@@ -71,6 +88,8 @@ pub struct NodeSpec {
 pub struct NodeStatus {
     /// Addresses by type (`InternalIP`, `Hostname`, …).
     pub addresses: Vec<NodeAddress>,
+    /// What Pods may use.
+    pub allocatable: BTreeMap<Box<str>, Quantity>,
 }
 
 /// One entry of `status.addresses`.

@@ -5,6 +5,7 @@
 
 mod container;
 mod probe;
+mod scheduling;
 mod security;
 mod status;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod volume;
 
 pub use container::*;
 pub use probe::*;
+pub use scheduling::*;
 pub use security::*;
 pub use status::*;
 pub use volume::*;
@@ -79,6 +81,8 @@ pub struct PodSpec {
     pub share_process_namespace: Option<bool>,
     /// Hostname instead of the Pod's name.
     pub hostname: Option<Box<str>>,
+    /// Hostname instead of all that makes one.
+    pub hostname_override: Option<Box<str>>,
     /// `hostname.subdomain.namespace.svc.domain` becomes the Pod's FQDN.
     pub subdomain: Option<Box<str>>,
     /// Use the FQDN as the hostname.
@@ -96,6 +100,12 @@ pub struct PodSpec {
     pub runtime_class_name: Option<Box<str>>,
     /// Scheduling priority.
     pub priority: Option<i32>,
+    /// The system it is made for.
+    pub os: Option<PodOs>,
+    /// Labels its node must have.
+    pub node_selector: BTreeMap<Box<str>, Box<str>>,
+    /// More about its node.
+    pub affinity: Option<Affinity>,
     /// Taints it may run beside.
     pub tolerations: Vec<Toleration>,
     /// What the RuntimeClass says running the Pod itself takes.
@@ -126,6 +136,10 @@ impl Default for PodSpec {
             host_users: None,
             share_process_namespace: None,
             hostname: None,
+            hostname_override: None,
+            os: None,
+            node_selector: BTreeMap::new(),
+            affinity: None,
             subdomain: None,
             set_hostname_as_fqdn: None,
             host_aliases: Vec::new(),
@@ -258,10 +272,18 @@ const CRITICAL: i32 = 2_000_000_000;
 impl Pod {
     /// The node cannot do without it: a Pod of a file on the node, or one of the system's priorities.
     pub fn is_critical(&self) -> bool {
-        let annotation = |name: &str| self.metadata.annotations.get(name);
-        let is_static = annotation("kubernetes.io/config.source").is_some_and(|source| &**source != "api");
-        let is_mirror = annotation("kubernetes.io/config.mirror").is_some();
-        is_static || is_mirror || self.spec.priority.is_some_and(|priority| priority >= CRITICAL)
+        let is_mirror = self
+            .metadata
+            .annotations
+            .contains_key("kubernetes.io/config.mirror");
+        let high = |priority| priority >= CRITICAL;
+        self.is_static() || is_mirror || self.spec.priority.is_some_and(high)
+    }
+
+    /// It comes from a file on the node, not from the API server.
+    pub fn is_static(&self) -> bool {
+        let source = self.metadata.annotations.get("kubernetes.io/config.source");
+        source.is_some_and(|source| &**source != "api")
     }
 
     /// A container of any kind by name; the flag is true for an init container.

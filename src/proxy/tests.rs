@@ -22,7 +22,7 @@ struct Bench {
 struct Recorded(Mutex<Vec<String>>);
 
 impl Events for Recorded {
-    fn emit(&self, object: &ObjectRef, _: EventType, reason: &'static str, message: String) {
+    fn emit(&self, object: &ObjectRef, _: EventType, reason: &str, message: String) {
         self.0
             .lock()
             .unwrap()

@@ -1,6 +1,6 @@
 //! Facts about the machine: kernel, memory, disks, identity, the address of its default route.
 
-use crate::model::machine::{Disk, Machine};
+use crate::model::machine::{Confinement, Disk, Machine};
 use nix::sys::statvfs::statvfs;
 use std::io;
 use std::net::{IpAddr, UdpSocket};
@@ -35,6 +35,23 @@ pub fn read() -> Machine {
             .filter_map(|file| text(file).trim().parse().ok())
             .min()
             .unwrap_or(u64::MAX),
+    }
+}
+
+/// Reads how the machine keeps containers apart.
+pub fn confinement() -> Confinement {
+    let cpus = Path::new("/sys/devices/system/cpu");
+    let throttles = std::fs::read_dir(cpus).into_iter().flatten().flatten();
+    let mut masked: Vec<String> = throttles
+        .map(|cpu| cpu.path().join("thermal_throttle"))
+        .filter(|path| path.exists())
+        .map(|path| path.to_string_lossy().into_owned())
+        .collect();
+    masked.sort();
+    Confinement {
+        apparmor: Path::new("/sys/kernel/security/apparmor").exists()
+            && text("/sys/module/apparmor/parameters/enabled").starts_with('Y'),
+        masked,
     }
 }
 

@@ -27,7 +27,10 @@ pub fn kubelet_config() -> KubeletConfig {
         cgroup_driver: None,
         cluster_dns: Vec::new(),
         cluster_domain: "cluster.local".into(),
-        resolv_conf: "/etc/resolv.conf".into(),
+        resolv_conf: Some("/etc/resolv.conf".into()),
+        seccomp_default: false,
+        unsafe_sysctls: Vec::new(),
+        ids_per_pod: 65536,
         max_pods: 110,
         port: 10250,
         provider_id: "".into(),
@@ -42,6 +45,7 @@ pub fn kubelet_config() -> KubeletConfig {
         volume_stats: Duration::from_secs(60),
         max_images: Some(50),
         resources: Default::default(),
+        declared_features: Vec::new(),
     }
 }
 

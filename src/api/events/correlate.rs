@@ -37,7 +37,7 @@ pub enum Step {
     Suppress,
 }
 
-type Key = (ObjectRef, EventType, &'static str, String);
+type Key = (ObjectRef, EventType, Box<str>, String);
 
 /// What was told before.
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ fn key(event: &Event) -> Key {
     (
         event.object.clone(),
         event.kind,
-        event.reason,
+        event.reason.clone(),
         event.message.clone(),
     )
 }

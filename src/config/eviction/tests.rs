@@ -97,6 +97,11 @@ fn thresholds() {
             ],
         ),
         (
+            "enforceNodeAllocatable: [none]\nevictionHard: {memory.available: 1Gi}",
+            &[],
+            &["memory.available<1Gi"],
+        ),
+        (
             "evictionHard: {memory.available: 1Gi}",
             &[
                 "--eviction-hard=nodefs.available<5%,imagefs.available<10%",

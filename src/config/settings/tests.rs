@@ -105,11 +105,20 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
             "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
         ),
         Kind::Curves => (json!([29]), String::new()),
+        Kind::Sysctls => (
+            json!(["kernel.msg*", "net.core.somaxconn"]),
+            "kernel.msg*,net.core.somaxconn".into(),
+        ),
+        Kind::IdsPerPod => (json!(131_072), String::new()),
         Kind::TlsVersion => plain("VersionTLS13"),
         Kind::Quantity | Kind::Size => plain("77Mi"),
         Kind::Taints => (
             json!([{"key": "a", "value": "b", "effect": "NoSchedule"}]),
             "a=b:NoSchedule".into(),
+        ),
+        Kind::Gates => (
+            json!({"ExtendWebSocketsToKubelet": false}),
+            "ExtendWebSocketsToKubelet=false".into(),
         ),
         other => panic!("{other:?} acts: say which value it could have"),
     }
@@ -196,10 +205,7 @@ fn defaults_stand_for_zeros_and_nulls() {
         }
     }
     assert_eq!(file("healthzPort: 0", &[]).unwrap().server.healthz, None);
-    assert_eq!(
-        file("resolvConf: \"\"", &[]).unwrap().kubelet.resolv_conf,
-        Path::new("/dev/null")
-    );
+    assert_eq!(file("resolvConf: \"\"", &[]).unwrap().kubelet.resolv_conf, None);
 }
 
 #[test]

@@ -72,7 +72,11 @@ fn a_node_without_cluster_dns_says_so() {
     let got = for_pod(&pod("p", &["a"]), &node(&[], Some("nameserver 9.9.9.9\n")));
     assert_eq!(got.config, config(&["9.9.9.9"], &[], &[]));
     assert_eq!(got.warnings[0].reason, "MissingClusterDNS");
-    assert!(got.warnings[0].message.starts_with("pod: \"p_default(uid-p)\"."));
+    assert_eq!(
+        got.warnings[0].message,
+        "pod: \"p_default(uid-p)\". kubelet does not have ClusterDNS IP configured and cannot create Pod using \
+         \"ClusterFirst\" policy. Falling back to \"Default\" policy."
+    );
 }
 
 #[test]
@@ -122,6 +126,23 @@ fn the_pods_own_settings_are_added() {
             &["ndots:1", "edns0", "use-vc"]
         )
     );
+}
+
+#[test]
+fn a_node_file_that_is_too_large_for_pods() {
+    let told = |domains: usize, each: &str, cluster_domain| {
+        let domains: Vec<String> = (0..domains).map(|n| format!("{n}{each}")).collect();
+        exceeded("/r", &format!("search {}\n", domains.join(" ")), cluster_domain)
+    };
+    assert_eq!(told(29, ".example", "cluster.local"), None);
+    assert_eq!(told(32, ".example", ""), None);
+    let message = "Resolv.conf file '/r' contains search line consisting of more than 29 domains!";
+    assert_eq!(told(30, ".example", "cluster.local").as_deref(), Some(message));
+    let message =
+        "Resolv.conf file \"/r\" contains a search path which length is more than allowed 253 chars!";
+    assert_eq!(told(1, &"x".repeat(253), "").as_deref(), Some(message));
+    let message = "Resolv.conf file '/r' contains search line which length is more than allowed 2048 chars!";
+    assert_eq!(told(11, &"x".repeat(190), "").as_deref(), Some(message));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::signals::resource;
 use super::state::Observations;
 use super::{PodUsage, Resource};
 use crate::config::{Level, Threshold};
-use crate::kubelet::quantity;
+use crate::kubelet::{quantity, resources};
 use crate::model::pod::Pod;
 
 /// Message of a Pod that goes because the node is short of something. `starved` are the thresholds acted upon.
@@ -18,6 +18,7 @@ pub fn node_low(
     let name = resource.as_str();
     let mut text = format!("The node was low on resource: {name}. ");
     text.push_str(&numbers(resource, starved, seen).unwrap_or_default());
+    text.push_str(&whole_pod(resource, pod, used).unwrap_or_default());
     for container in used.iter().flat_map(|used| &used.containers) {
         let specs = pod.spec.containers.iter().chain(&pod.spec.init_containers);
         let Some(spec) = specs.into_iter().find(|spec| *spec.name == *container.name) else {
@@ -43,6 +44,19 @@ pub fn node_low(
         ));
     }
     text
+}
+
+/// What is said of a Pod that requests memory as a whole, whether it uses more or not.
+fn whole_pod(resource: Resource, pod: &Pod, used: Option<&PodUsage>) -> Option<String> {
+    let whole = resources::pod_level(pod).filter(|_| resource == Resource::Memory)?;
+    let request = whole.requests.get("memory")?;
+    let usage = used?.memory?;
+    Some(format!(
+        "Pod {} was using {}, request is {}, has larger consumption of memory. ",
+        pod.metadata.name,
+        quantity::binary(count(usage)),
+        request.0
+    ))
 }
 
 /// `Threshold quantity: 100Mi, available: 90Mi. `

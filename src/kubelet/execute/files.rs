@@ -8,7 +8,7 @@ use crate::model::pod::Pod;
 use crate::sys::{fs, mount};
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Longest file name of ext4.
@@ -111,7 +111,7 @@ pub(crate) fn remove_links(links: &Path, gone: impl Fn(&Path) -> bool) -> io::Re
 pub(super) async fn write_hosts(context: &Context, pod: &Pod, ips: &[IpAddr]) -> io::Result<bool> {
     let aliases = &pod.spec.host_aliases;
     let text = if pod.spec.host_network {
-        let node = tokio::fs::read_to_string("/etc/hosts").await.unwrap_or_default();
+        let node = tokio::fs::read_to_string("/etc/hosts").await?;
         hosts::host_network_file(&node, aliases)
     } else {
         if ips.is_empty() {
@@ -127,7 +127,9 @@ pub(super) async fn write_hosts(context: &Context, pod: &Pod, ips: &[IpAddr]) ->
             return Ok(());
         }
         std::fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
-        std::fs::write(&path, text)
+        std::fs::write(&path, text)?;
+        // Also with a stricter umask.
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644))
     };
     blocking(work).await?;
     Ok(true)

@@ -72,7 +72,7 @@ pub async fn start_container(
             start.name
         )));
     };
-    let (sandbox, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen)
+    let (sandbox, users, _) = sandbox_config(context, &start.pod, start.sandbox_attempt, start.seen)
         .await
         .map_err(config_error)?;
     let pulled = async {
@@ -91,7 +91,7 @@ pub async fn start_container(
     if cancel.is_cancelled() {
         return Ok(false);
     }
-    let config = configure(context, start, spec, (&image, &images)).await;
+    let config = configure(context, start, (spec, &users), (&image, &images)).await;
     let config = config.map_err(|error| fail(context, start, None, error))?;
     let id = create(context, start, &config, &sandbox)
         .await
@@ -190,7 +190,7 @@ async fn image_volumes(
 async fn configure(
     context: &Context,
     start: &Start,
-    spec: &Container,
+    (spec, users): (&Container, &v1::UserNamespace),
     (image, images): (&str, &Images),
 ) -> Result<v1::ContainerConfig, StartError> {
     let pod = &*start.pod;
@@ -240,12 +240,15 @@ async fn configure(
         mounts: &mounts,
         node: &context.limits,
         seccomp_root: &context.config.root_dir.join("seccomp"),
-        seccomp_default: false,
+        seccomp_default: context.config.seccomp_default,
+        users,
+        masked: &context.confinement.masked,
     })
     .map_err(config_error)
 }
 
-/// The user the image runs as; only asked for where it decides something, `runAsNonRoot` without a user.
+/// The user the image runs as, root when it names none; only asked for where it decides something: `runAsNonRoot`, or a
+/// group, without a user.
 async fn image_user(
     context: &Context,
     pod: &Pod,
@@ -254,7 +257,8 @@ async fn image_user(
 ) -> Result<(Option<i64>, String), StartError> {
     let (own, all) = (&spec.security_context, &pod.spec.security_context);
     let non_root = own.run_as_non_root.or(all.run_as_non_root) == Some(true);
-    if !non_root || own.run_as_user.or(all.run_as_user).is_some() {
+    let group = own.run_as_group.or(all.run_as_group).is_some();
+    if !(non_root || group) || own.run_as_user.or(all.run_as_user).is_some() {
         return Ok((None, String::new()));
     }
     let status = context
@@ -262,9 +266,11 @@ async fn image_user(
         .image_status(image)
         .await
         .map_err(|e| config_error(e.message))?;
-    Ok(status
-        .map(|image| (image.uid.map(|uid| uid.value), image.username))
-        .unwrap_or_default())
+    let user = status.map(|image| (image.uid.map(|uid| uid.value), image.username));
+    Ok(match user.unwrap_or_default() {
+        (None, name) if name.is_empty() => (Some(0), name),
+        user => user,
+    })
 }
 
 async fn create(

@@ -22,7 +22,10 @@ fn names_of_a_pod() {
         name("Bad_", "").unwrap_err().to_string(),
         "spec.hostname: \"Bad_\" is no valid DNS label"
     );
-    assert_eq!(name("", "-x").unwrap_err().field, "spec.subdomain");
+    assert_eq!(
+        name("", "-x").unwrap_err().to_string(),
+        "spec.subdomain: \"-x\" is no valid DNS label"
+    );
     let mut long = pod("p", &["a"]);
     long.metadata.name = format!("{}-.{}", "x".repeat(61), "y".repeat(30)).into();
     assert_eq!(
@@ -30,6 +33,29 @@ fn names_of_a_pod() {
         "x".repeat(61),
         "cut, and no dash or dot at the end"
     );
+}
+
+#[test]
+fn an_override_is_the_whole_name() {
+    for (name, want) in [
+        ("web", Ok("web".to_owned())),
+        ("web.example.com", Ok("web.example.com".to_owned())),
+        (
+            &*format!("{}.{}", "a".repeat(62), "b".repeat(9)),
+            Ok("a".repeat(62)),
+        ),
+        ("Web", Err(())),
+        ("web..com", Err(())),
+        ("-web", Err(())),
+        ("", Err(())),
+    ] {
+        let mut p = named("other", "sub");
+        p.spec.set_hostname_as_fqdn = Some(true);
+        p.spec.hostname_override = Some(name.into());
+        let got = names(&p, "cluster.local").map(|n| (kernel_name(&p, &n).unwrap(), n.domain));
+        let want = want.map(|hostname| (hostname, String::new()));
+        assert_eq!(got.map_err(drop), want, "{name}");
+    }
 }
 
 #[test]
@@ -46,9 +72,13 @@ fn the_kernel_may_be_told_the_full_name() {
         hostname: "h".repeat(50),
         ..n
     };
+    let name = format!("{}.web.default.svc.cluster.local", long.hostname);
     assert_eq!(
-        kernel_name(&p, &long).unwrap_err().field,
-        "spec.setHostnameAsFQDN"
+        kernel_name(&p, &long).unwrap_err().to_string(),
+        format!(
+            "failed to construct FQDN from pod hostname and cluster domain, FQDN {name} is too long (64 characters is \
+             the max, 80 characters requested)"
+        )
     );
     assert_eq!(
         kernel_name(

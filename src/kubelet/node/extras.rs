@@ -6,13 +6,6 @@ use serde_json::{Value, json};
 /// Most names of one image.
 const MOST_NAMES: usize = 5;
 
-/// Features of upstream's 1.36 that an API server or a scheduler asks a node about, as far as this one has them
-/// (KEP-5328).
-const DECLARED: [&str; 2] = [
-    "ExtendWebSocketsToKubelet",
-    "RestartAllContainersOnContainerExits",
-];
-
 /// An image of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeImage {
@@ -49,6 +42,8 @@ pub struct Extras {
     pub images: Vec<NodeImage>,
     /// What the runtime can do.
     pub runtime: RuntimeAbilities,
+    /// Features that API servers and schedulers ask a node about, sorted (KEP-5328).
+    pub declared: Vec<&'static str>,
 }
 
 /// The largest images, at most `most` (`None`: all).
@@ -85,7 +80,11 @@ pub fn add(status: &mut Value, extras: &Extras) {
     if let Some(supported) = extras.runtime.supplemental_groups {
         status["features"] = json!({"supplementalGroupsPolicy": supported});
     }
-    status["declaredFeatures"] = json!(DECLARED);
+    // Null takes away what a kubelet before us has declared.
+    status["declaredFeatures"] = match &extras.declared[..] {
+        [] => Value::Null,
+        declared => json!(declared),
+    };
 }
 
 #[cfg(test)]
@@ -141,12 +140,14 @@ mod tests {
         add(
             &mut told,
             &Extras {
-                images: Vec::new(),
                 runtime,
+                declared: vec!["ExtendWebSocketsToKubelet"],
+                ..Extras::default()
             },
         );
         assert_eq!(told["features"], json!({"supplementalGroupsPolicy": true}));
         assert_eq!(told["images"], json!([]));
+        assert_eq!(told["declaredFeatures"], json!(["ExtendWebSocketsToKubelet"]));
         assert_eq!(
             told["runtimeHandlers"],
             json!([
@@ -157,5 +158,6 @@ mod tests {
         let mut silent = json!({});
         add(&mut silent, &Extras::default());
         assert!(silent.get("features").is_none());
+        assert_eq!(silent.get("declaredFeatures"), Some(&Value::Null));
     }
 }

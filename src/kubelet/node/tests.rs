@@ -77,7 +77,7 @@ impl Nodes for Server {
 }
 
 impl Events for Server {
-    fn emit(&self, _: &ObjectRef, _: EventType, reason: &'static str, _: String) {
+    fn emit(&self, _: &ObjectRef, _: EventType, reason: &str, _: String) {
         self.events.lock().unwrap().push(reason.into());
     }
 }

@@ -2,7 +2,6 @@
 //! containers together.
 
 use super::memory::{alive, seconds};
-use super::restart_all::REMOVED;
 use super::stop::{stop_containers, stop_sandboxes, stop_with};
 use super::{Action, Input, Plan, PodFailure, should_restart};
 use crate::kubelet::observed::{ContainerState, RunState, Sandbox};
@@ -44,7 +43,7 @@ pub(super) fn run(input: &Input<'_>) -> Plan {
     if pass.plan.memory.ended {
         pass.wind_down();
     }
-    if !pass.plan.memory.restarting_all {
+    if !pass.plan.memory.restarting_all && !(pass.plan.memory.ended && pass.plan.memory.forget) {
         pass.clean();
     }
     pass.plan.actions.sort_by_key(Action::wave);
@@ -173,9 +172,8 @@ impl<'a> Pass<'a> {
             None => self.input.pod.history(&spec.name).and_then(reported_exit),
         };
         let ended = exit_code.is_some_and(|code| !should_restart(self.input.pod, spec, code));
-        let memory = &self.plan.memory;
-        let again = memory.replacing.contains(&spec.name) || memory.over_again.contains_key(&spec.name);
-        if ended && !again {
+        let replaced = self.plan.memory.replacing.contains(&spec.name);
+        if ended && !replaced {
             Progress::Done
         } else {
             Progress::Underway
@@ -265,6 +263,15 @@ impl<'a> Pass<'a> {
         if self.plan.actions.is_empty() {
             self.plan.actions = stop_sandboxes(self.input);
         }
+        if self.plan.actions.is_empty() && self.plan.memory.forget {
+            let containers = self.input.observed.containers.iter();
+            self.plan.actions = containers
+                .map(|c| Action::RemoveContainer {
+                    id: c.id.clone(),
+                    keep_log: false,
+                })
+                .collect();
+        }
     }
 
     /// Removes dead instances but the newest of each name, and old sandboxes once they are empty.
@@ -329,10 +336,6 @@ fn reported_exit(history: &ContainerStatus) -> Option<i32> {
         .terminated
         .as_ref()
         .or(history.last_state.terminated.as_ref());
-    let reason = terminated.and_then(|end| end.reason.as_deref());
-    if history.state.waiting.is_some() && reason == Some(REMOVED) {
-        return None;
-    }
     match (terminated, history.container_id.is_empty()) {
         (Some(end), _) if history.state.running.is_none() => Some(end.exit_code),
         (_, false) => Some(LOST_EXIT_CODE),

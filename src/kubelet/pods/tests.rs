@@ -1,9 +1,9 @@
 //! Whole pods against a runtime and an API server in memory. Each life of the agent has a tokio runtime of its own
 //! with a paused clock; dropping that is a SIGKILL.
 
+mod evictions;
 mod hooks;
 mod resize;
-mod restart_all;
 mod world;
 
 use crate::model::PodUid;

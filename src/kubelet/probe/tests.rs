@@ -8,7 +8,7 @@ use serde_json::json;
 struct Heard(Mutex<Vec<String>>);
 
 impl Events for Heard {
-    fn emit(&self, object: &ObjectRef, _: EventType, reason: &'static str, message: String) {
+    fn emit(&self, object: &ObjectRef, _: EventType, reason: &str, message: String) {
         self.0
             .lock()
             .unwrap()

@@ -1,10 +1,21 @@
 //! exec, attach, port-forward and run: which container is meant, what the runtime is asked, and how its stream reaches
-//! the client (`splice`).
+//! the client.
+//!
+//! A client of SPDY or of an older WebSocket protocol talks to the runtime's streaming server itself (`splice`). One
+//! that speaks what that server does not, version 5 or SPDY by tunnel, is `translated`: `relay` moves the bytes, and
+//! `translate` says, purely, what they become between `websocket` and `spdy`.
 
 mod copy;
+mod dial;
 mod limit;
 mod options;
+mod relay;
+mod spdy;
 mod splice;
+mod translate;
+mod translated;
+mod verdict;
+mod websocket;
 
 pub use limit::Streams;
 
@@ -17,6 +28,7 @@ use crate::model::ContainerId;
 use crate::model::pod::Pod;
 use http::{Request, StatusCode, Uri};
 use hyper::body::Incoming;
+use limit::Place;
 use options::Error;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -38,13 +50,16 @@ async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>)
     let wish = match found.route.endpoint {
         Endpoint::Exec => Wish::Exec(options::wanted(request.uri())?, options::command(request.uri())),
         Endpoint::Attach => Wish::Attach(options::wanted(request.uri())?),
+        _ if shared.config.websockets && options::is_tunnel(request.headers()) => Wish::Tunnel,
         _ => Wish::PortForward(options::ports(&request)?),
     };
+    let tunnel = matches!(wish, Wish::Tunnel);
     let pod = pod(shared, found)?;
     let session = match wish {
         Wish::Exec(wanted, command) => exec(shared, found, &pod, wanted, command).await?,
         Wish::Attach(wanted) => attach(shared, found, &pod, wanted).await?,
         Wish::PortForward(ports) => port_forward(shared, &pod, ports).await?,
+        Wish::Tunnel => port_forward(shared, &pod, Vec::new()).await?,
     };
     if !is_upgrade(request.headers()) {
         return Err(Error::NoUpgrade);
@@ -52,13 +67,34 @@ async fn stream(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>)
     let from = request.extensions().get::<Caller>().map(|caller| caller.address);
     let from = from.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let place = shared.streams.enter(from).ok_or(Error::Busy)?;
+    let v5 = shared.config.websockets && options::is_v5(request.headers());
+    let translated = session.streams().filter(|_| v5);
     let url = match session {
         Session::Exec(request) => shared.runtime.exec(request).await?,
         Session::Attach(request) => shared.runtime.attach(request).await?,
         Session::PortForward(request) => shared.runtime.port_forward(request).await?,
     };
     let url: Uri = url.parse().map_err(|_| Error::Url(url))?;
-    splice::open(url, request, place, shared).await
+    match translated {
+        Some((name, streams)) => {
+            shared.metrics.websocket(name);
+            translated::open(url, request, streams, place, shared)
+        }
+        None if tunnel => {
+            shared.metrics.websocket("portforward");
+            translated::tunnel(url, request, place, shared).await
+        }
+        None => splice::open(url, request, place, shared).await,
+    }
+}
+
+/// Runs a session beside, until it is over or the agent ends; it holds its place so long.
+fn spawn(shared: &Shared, place: Place, session: impl Future<Output = ()> + Send + 'static) {
+    let drain = shared.drain.clone();
+    tokio::spawn(async move {
+        drain.unless_draining(session).await;
+        drop(place);
+    });
 }
 
 /// What the client asks for.
@@ -66,6 +102,7 @@ enum Wish {
     Exec(options::Wanted, Vec<String>),
     Attach(options::Wanted),
     PortForward(Vec<i32>),
+    Tunnel,
 }
 
 /// What the runtime is asked for.
@@ -73,6 +110,24 @@ enum Session {
     Exec(v1::ExecRequest),
     Attach(v1::AttachRequest),
     PortForward(v1::PortForwardRequest),
+}
+
+impl Session {
+    /// What it is called, and what the runtime expects to be opened; a port-forward opens what it needs when it needs it.
+    fn streams(&self) -> Option<(&'static str, translate::Streams)> {
+        let (name, (stdin, stdout, stderr, tty)) = match self {
+            Self::Exec(r) => ("exec", (r.stdin, r.stdout, r.stderr, r.tty)),
+            Self::Attach(r) => ("attach", (r.stdin, r.stdout, r.stderr, r.tty)),
+            Self::PortForward(_) => return None,
+        };
+        let streams = translate::Streams {
+            stdin,
+            stdout,
+            stderr,
+            tty,
+        };
+        Some((name, streams))
+    }
 }
 
 /// The Pod of the path. Upstream ignores a UID of another Pod of the name except for port-forwards; nobody who names

@@ -44,6 +44,10 @@ pub struct ContainerInput<'a> {
     pub seccomp_root: &'a Path,
     /// Use the runtime's seccomp profile where the Pod names none.
     pub seccomp_default: bool,
+    /// The Pod's user namespace, from [`crate::kubelet::userns`].
+    pub users: &'a v1::UserNamespace,
+    /// Paths of this machine that containers must not see, beside those of all.
+    pub masked: &'a [String],
 }
 
 /// The config of one attempt of a container.
@@ -83,7 +87,11 @@ pub fn container(input: &ContainerInput<'_>) -> Result<v1::ContainerConfig, Erro
                 value: value.clone().into_bytes(),
             })
             .collect(),
-        mounts: input.mounts.to_vec(),
+        mounts: input
+            .mounts
+            .iter()
+            .map(|mount| mapped(mount, input.users))
+            .collect(),
         labels,
         annotations: annotations(input),
         log_path: Dirs::container_log(&spec.name, input.attempt)
@@ -98,6 +106,15 @@ pub fn container(input: &ContainerInput<'_>) -> Result<v1::ContainerConfig, Erro
         }),
         ..v1::ContainerConfig::default()
     })
+}
+
+/// A mount whose files belong to the Pod's users.
+fn mapped(mount: &v1::Mount, users: &v1::UserNamespace) -> v1::Mount {
+    v1::Mount {
+        uid_mappings: users.uids.clone(),
+        gid_mappings: users.gids.clone(),
+        ..mount.clone()
+    }
 }
 
 fn annotations(input: &ContainerInput<'_>) -> BTreeMap<String, String> {

@@ -1,28 +1,13 @@
 //! PURE. `PodSandboxConfig`.
 
-use super::{Error, NodeLimits, field, keys, security};
+use super::{Error, NodeLimits, keys, security};
 use crate::cri::v1;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::hosts;
 use crate::model::pod::{ContainerPort, Pod, Protocol};
+use crate::model::sysctl;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Kernel parameters a Pod may set: they are confined to its namespaces and hurt nobody else.
-const SAFE_SYSCTLS: [&str; 12] = [
-    "kernel.shm_rmid_forced",
-    "net.ipv4.ip_local_port_range",
-    "net.ipv4.ip_local_reserved_ports",
-    "net.ipv4.ip_unprivileged_port_start",
-    "net.ipv4.ping_group_range",
-    "net.ipv4.tcp_fin_timeout",
-    "net.ipv4.tcp_keepalive_intvl",
-    "net.ipv4.tcp_keepalive_probes",
-    "net.ipv4.tcp_keepalive_time",
-    "net.ipv4.tcp_rmem",
-    "net.ipv4.tcp_syncookies",
-    "net.ipv4.tcp_wmem",
-];
 
 /// Everything a sandbox config is made from.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +28,8 @@ pub struct SandboxInput<'a> {
     pub dirs: &'a Dirs,
     /// What the node does about resources.
     pub node: &'a NodeLimits,
+    /// From [`crate::kubelet::userns`].
+    pub users: &'a v1::UserNamespace,
 }
 
 /// The sandbox config of a Pod. The same input gives the same config, so it can be built again for
@@ -50,12 +37,6 @@ pub struct SandboxInput<'a> {
 pub fn sandbox(input: &SandboxInput<'_>) -> Result<v1::PodSandboxConfig, Error> {
     let pod = input.pod;
     let meta = &pod.metadata;
-    if pod.spec.host_users == Some(false) {
-        return Err(field(
-            "spec.hostUsers",
-            "user namespaces are not supported by this build",
-        ));
-    }
     let hostname = if pod.spec.host_network {
         String::new()
     } else {
@@ -91,8 +72,8 @@ pub fn sandbox(input: &SandboxInput<'_>) -> Result<v1::PodSandboxConfig, Error> 
         annotations,
         linux: Some(v1::LinuxPodSandboxConfig {
             cgroup_parent: input.cgroup_parent.to_owned(),
-            security_context: Some(security::sandbox(pod)?),
-            sysctls: sysctls(pod)?,
+            security_context: Some(security::sandbox(input)?),
+            sysctls: sysctls(pod),
             overhead: Some(overhead),
             resources: Some(resources),
         }),
@@ -144,22 +125,9 @@ fn port_mappings(ports: &[ContainerPort]) -> Vec<v1::PortMapping> {
     mappings
 }
 
-/// `sysctls`, if all of them are safe and within the Pod's own namespaces.
-fn sysctls(pod: &Pod) -> Result<BTreeMap<String, String>, Error> {
-    let mut out = BTreeMap::new();
-    for sysctl in &pod.spec.security_context.sysctls {
-        let name = sysctl.name.replace('/', ".");
-        let at = || format!("spec.securityContext.sysctls[{name}]");
-        if !SAFE_SYSCTLS.contains(&&*name) {
-            return Err(field(at(), "not a safe kernel parameter (SysctlForbidden)"));
-        }
-        if name.starts_with("net.") && pod.spec.host_network {
-            return Err(field(at(), "not allowed with hostNetwork (SysctlForbidden)"));
-        }
-        if name.starts_with("kernel.") && pod.spec.host_ipc {
-            return Err(field(at(), "not allowed with hostIPC (SysctlForbidden)"));
-        }
-        out.insert(name, sysctl.value.to_string());
-    }
-    Ok(out)
+/// `sysctls`; the Pod has been admitted with them.
+fn sysctls(pod: &Pod) -> BTreeMap<String, String> {
+    let each = pod.spec.security_context.sysctls.iter();
+    each.map(|s| (sysctl::normalize(&s.name), s.value.to_string()))
+        .collect()
 }

@@ -1,10 +1,12 @@
 //! PURE. Security contexts: what the Pod says, what the container overrides, and what the runtime is told.
 
 use super::container::{ContainerInput, ImageUser};
+use super::sandbox::SandboxInput;
 use super::{Error, field};
 use crate::cri::v1;
 use crate::cri::v1::security_profile::ProfileType;
 use crate::model::pod::{Container, Pod, SeLinuxOptions, SecurityProfile};
+use std::borrow::Cow;
 use std::path::{Component, Path};
 
 /// Paths hidden from containers that are not privileged.
@@ -31,8 +33,13 @@ const READ_ONLY: [&str; 5] = [
     "/proc/sysrq-trigger",
 ];
 
+/// Largest user id.
+const MAX_UID: i64 = i32::MAX as i64;
+/// Annotation with the AppArmor profile of the container whose name follows, from before there was a field.
+const APPARMOR_ANNOTATION: &str = "container.apparmor.security.beta.kubernetes.io/";
+
 /// Namespaces of a Pod.
-fn namespaces(pod: &Pod) -> v1::NamespaceOption {
+fn namespaces(pod: &Pod, users: &v1::UserNamespace) -> v1::NamespaceOption {
     use v1::NamespaceMode::{Container, Node, Pod};
     let spec = &pod.spec;
     let node_or_pod = |host: bool| if host { Node } else { Pod };
@@ -46,16 +53,17 @@ fn namespaces(pod: &Pod) -> v1::NamespaceOption {
         pid: pid.into(),
         ipc: node_or_pod(spec.host_ipc).into(),
         target_id: String::new(),
-        userns_options: None,
+        userns_options: Some(users.clone()),
     }
 }
 
 /// Security context of the sandbox. It always has the runtime's own seccomp profile: nothing but `pause` runs in it.
-pub(super) fn sandbox(pod: &Pod) -> Result<v1::LinuxSandboxSecurityContext, Error> {
+pub(super) fn sandbox(input: &SandboxInput<'_>) -> Result<v1::LinuxSandboxSecurityContext, Error> {
+    let pod = input.pod;
     let sc = &pod.spec.security_context;
     let mut all = pod.spec.every_container();
     Ok(v1::LinuxSandboxSecurityContext {
-        namespace_options: Some(namespaces(pod)),
+        namespace_options: Some(namespaces(pod, input.users)),
         selinux_options: sc.se_linux_options.as_ref().map(selinux),
         run_as_user: sc.run_as_user.map(number),
         run_as_group: sc.run_as_group.map(number),
@@ -80,12 +88,16 @@ pub(super) fn container(input: &ContainerInput<'_>) -> Result<v1::LinuxContainer
     let user = sc.run_as_user.or(pod_sc.run_as_user);
     let image_user = input.image_user.uid.filter(|_| user.is_none());
     let unmasked = sc.proc_mount.as_deref() == Some("Unmasked");
-    let paths = |list: &[&str]| match unmasked {
-        true => Vec::new(),
-        false => list.iter().map(ToString::to_string).collect(),
+    if unmasked && input.users.uids.is_empty() && sc.privileged != Some(true) {
+        let why = "Unmasked needs a user namespace (hostUsers: false)";
+        return Err(field(at(spec, "procMount"), why));
+    }
+    let paths = |list: &[&str], more: &[String]| -> Vec<String> {
+        let all = list.iter().map(ToString::to_string).chain(more.iter().cloned());
+        all.filter(|_| !unmasked).collect()
     };
     let list = |names: &[Box<str>]| names.iter().map(ToString::to_string).collect();
-    let mut namespaces = namespaces(pod);
+    let mut namespaces = namespaces(pod, input.users);
     if let Some(target) = input
         .pid_target
         .filter(|_| namespaces.pid() == v1::NamespaceMode::Container)
@@ -117,8 +129,8 @@ pub(super) fn container(input: &ContainerInput<'_>) -> Result<v1::LinuxContainer
         supplemental_groups: groups(pod),
         supplemental_groups_policy: groups_policy(pod)?,
         no_new_privs: sc.allow_privilege_escalation == Some(false),
-        masked_paths: paths(&MASKED),
-        readonly_paths: paths(&READ_ONLY),
+        masked_paths: paths(&MASKED, input.masked),
+        readonly_paths: paths(&READ_ONLY, &[]),
         seccomp: Some(seccomp(input)?),
         apparmor: apparmor(pod, spec)?,
     })
@@ -143,8 +155,11 @@ fn check_non_root(input: &ContainerInput<'_>) -> Result<(), Error> {
             )
         }
         (None, None | Some(0)) => "container has runAsNonRoot and image will run as root".to_owned(),
-        (None, Some(uid)) if !(0..=i64::from(i32::MAX)).contains(&uid) => {
-            format!("container has runAsNonRoot and image has an invalid user id ({uid})")
+        (None, Some(uid)) if !(0..=MAX_UID).contains(&uid) => {
+            format!(
+                "container has runAsNonRoot and image has an invalid user id ({uid}). (Must be 1-({MAX_UID})): must be \
+                 between 0 and {MAX_UID}, inclusive"
+            )
         }
         (None, Some(_)) => return Ok(()),
     };
@@ -194,19 +209,47 @@ fn seccomp(input: &ContainerInput<'_>) -> Result<v1::SecurityProfile, Error> {
     }
 }
 
-fn apparmor(pod: &Pod, spec: &Container) -> Result<Option<v1::SecurityProfile>, Error> {
-    let (wanted, at) = match &spec.security_context.app_armor_profile {
-        Some(profile) => (Some(profile), at(spec, "appArmorProfile")),
-        None => (
-            pod.spec.security_context.app_armor_profile.as_ref(),
-            "spec.securityContext.appArmorProfile".into(),
-        ),
+/// The AppArmor profile a container asks for: its own, that of its annotation, the Pod's.
+pub fn apparmor_profile<'a>(pod: &'a Pod, spec: &'a Container) -> Option<Cow<'a, SecurityProfile>> {
+    let annotated = || {
+        let text = pod
+            .metadata
+            .annotations
+            .get(&*format!("{APPARMOR_ANNOTATION}{}", spec.name))?;
+        let (kind, name) = match &**text {
+            "runtime/default" => ("RuntimeDefault", None),
+            "unconfined" => ("Unconfined", None),
+            other => ("Localhost", Some(other.strip_prefix("localhost/")?)),
+        };
+        Some(Cow::Owned(SecurityProfile {
+            kind: kind.into(),
+            localhost_profile: name.map(Into::into),
+        }))
     };
-    let Some(wanted) = wanted else { return Ok(None) };
+    let own = spec
+        .security_context
+        .app_armor_profile
+        .as_ref()
+        .map(Cow::Borrowed);
+    let pods = || {
+        pod.spec
+            .security_context
+            .app_armor_profile
+            .as_ref()
+            .map(Cow::Borrowed)
+    };
+    own.or_else(annotated).or_else(pods)
+}
+
+fn apparmor(pod: &Pod, spec: &Container) -> Result<Option<v1::SecurityProfile>, Error> {
+    let at = at(spec, "appArmorProfile");
+    let Some(wanted) = apparmor_profile(pod, spec) else {
+        return Ok(None);
+    };
     let (kind, reference) = match &*wanted.kind {
         "RuntimeDefault" => (ProfileType::RuntimeDefault, String::new()),
         "Unconfined" => (ProfileType::Unconfined, String::new()),
-        "Localhost" => (ProfileType::Localhost, local_name(wanted, &at)?.to_owned()),
+        "Localhost" => (ProfileType::Localhost, local_name(&wanted, &at)?.to_owned()),
         other => return Err(field(format!("{at}.type"), format!("{other:?} is not known"))),
     };
     Ok(Some(profile(kind, reference)))

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cri::v1::{self, NamespaceMode, security_profile::ProfileType};
 use crate::kubelet::dirs::Dirs;
+use crate::kubelet::userns;
 use crate::model::pod::{
     Capabilities, ContainerPort, ExecAction, Lifecycle, LifecycleHandler, Pod, Protocol, Quantity,
     SecurityProfile, Sysctl, VolumeDevice,
@@ -29,6 +30,7 @@ fn sandbox_of(pod: &Pod) -> Result<v1::PodSandboxConfig, Error> {
         cgroup_parent: "/kubepods/besteffort/poduid-p",
         dirs: &dirs(),
         node: node(),
+        users: &userns::hosts(),
     })
 }
 
@@ -45,6 +47,27 @@ fn input(pod: &Pod) -> ContainerInput<'_> {
         node: node(),
         seccomp_root: Path::new("/var/lib/kubelet/seccomp"),
         seccomp_default: false,
+        users: hosts(),
+        masked: &[],
+    }
+}
+
+fn hosts() -> &'static v1::UserNamespace {
+    static HOSTS: std::sync::LazyLock<v1::UserNamespace> = std::sync::LazyLock::new(userns::hosts);
+    &HOSTS
+}
+
+/// A user namespace of the Pod's own.
+fn users() -> v1::UserNamespace {
+    let ids = vec![v1::IdMapping {
+        host_id: 131_072,
+        container_id: 0,
+        length: 65536,
+    }];
+    v1::UserNamespace {
+        mode: NamespaceMode::Pod.into(),
+        uids: ids.clone(),
+        gids: ids,
     }
 }
 
@@ -221,36 +244,9 @@ fn what_cannot_be_honoured_is_refused_by_name() {
             .map(|e| e.to_string().split(": ").next().unwrap().to_owned())
             .unwrap_or_default()
     };
-    let sysctl = |name: &str| {
-        vec![Sysctl {
-            name: name.into(),
-            value: "1".into(),
-        }]
-    };
-    _ = sysctl;
-    assert_eq!(refused(|p| p.spec.host_users = Some(false)), "spec.hostUsers");
+    let unmasked = |p: &mut Pod| p.spec.containers[0].security_context.proc_mount = Some("Unmasked".into());
+    assert_eq!(refused(unmasked), "spec.containers[a].securityContext.procMount");
     assert_eq!(refused(|p| p.spec.hostname = Some("A".into())), "spec.hostname");
-    let unsafe_sysctl = |p: &mut Pod| {
-        p.spec.security_context.sysctls = vec![Sysctl {
-            name: "kernel.msgmax".into(),
-            value: "1".into(),
-        }];
-    };
-    assert_eq!(
-        refused(unsafe_sysctl),
-        "spec.securityContext.sysctls[kernel.msgmax]"
-    );
-    let on_host_network = |p: &mut Pod| {
-        p.spec.host_network = true;
-        p.spec.security_context.sysctls = vec![Sysctl {
-            name: "net/ipv4/tcp_rmem".into(),
-            value: "1".into(),
-        }];
-    };
-    assert_eq!(
-        refused(on_host_network),
-        "spec.securityContext.sysctls[net.ipv4.tcp_rmem]"
-    );
     let strict = |p: &mut Pod| p.spec.security_context.supplemental_groups_policy = Some("Odd".into());
     assert_eq!(refused(strict), "spec.securityContext.supplementalGroupsPolicy");
     let block = |p: &mut Pod| p.spec.containers[0].volume_devices = vec![VolumeDevice { name: "d".into() }];
@@ -267,14 +263,49 @@ fn what_cannot_be_honoured_is_refused_by_name() {
 }
 
 #[test]
-fn safe_sysctls_pass() {
+fn sysctls_are_named_with_dots() {
     let mut p = pod("p", &["a"]);
-    let name = "net.ipv4.ip_unprivileged_port_start";
     p.spec.security_context.sysctls = vec![Sysctl {
-        name: name.into(),
+        name: "net/ipv4/ip_unprivileged_port_start".into(),
         value: "0".into(),
     }];
-    assert_eq!(sandbox_of(&p).unwrap().linux.unwrap().sysctls[name], "0");
+    let told = sandbox_of(&p).unwrap().linux.unwrap().sysctls;
+    assert_eq!(told["net.ipv4.ip_unprivileged_port_start"], "0");
+}
+
+#[test]
+fn a_user_namespace_is_that_of_the_sandbox_the_containers_and_their_mounts() {
+    let mut p = pod("p", &["a"]);
+    p.spec.host_users = Some(false);
+    p.spec.containers[0].security_context.proc_mount = Some("Unmasked".into());
+    let (users, dns) = (users(), v1::DnsConfig::default());
+    let sandbox = sandbox(&SandboxInput {
+        pod: &p,
+        attempt: 0,
+        seen: at(0),
+        dns: &dns,
+        cluster_domain: "cluster.local",
+        cgroup_parent: "/kubepods",
+        dirs: &dirs(),
+        node: node(),
+        users: &users,
+    })
+    .unwrap();
+    let mounts = [v1::Mount::default()];
+    let container = container(&ContainerInput {
+        users: &users,
+        mounts: &mounts,
+        ..input(&p)
+    })
+    .unwrap();
+    let of_sandbox = sandbox.linux.unwrap().security_context.unwrap().namespace_options;
+    let sc = container.linux.unwrap().security_context.unwrap();
+    for options in [of_sandbox, sc.namespace_options] {
+        assert_eq!(options.unwrap().userns_options.as_ref(), Some(&users));
+    }
+    assert!(sc.masked_paths.is_empty() && sc.readonly_paths.is_empty());
+    assert_eq!(container.mounts[0].uid_mappings, users.uids);
+    assert_eq!(container.mounts[0].gid_mappings, users.gids);
 }
 
 #[test]
@@ -449,9 +480,13 @@ fn the_container_overrides_the_pod() {
     assert!(
         got.masked_paths.contains(&"/proc/kcore".into()) && got.readonly_paths.contains(&"/proc/sys".into())
     );
-    p.spec.containers[0].security_context.proc_mount = Some("Unmasked".into());
-    let got = security_of(&p).unwrap();
-    assert!(got.masked_paths.is_empty() && got.readonly_paths.is_empty());
+    let masked = ["/sys/hot".to_owned()];
+    let got = container(&ContainerInput {
+        masked: &masked,
+        ..input(&p)
+    });
+    let sc = got.unwrap().linux.unwrap().security_context.unwrap();
+    assert!(sc.masked_paths.contains(&masked[0]) && !sc.readonly_paths.contains(&masked[0]));
 }
 
 #[test]
@@ -507,7 +542,10 @@ fn run_as_non_root_is_checked_against_the_image() {
     assert_eq!(check(None, None, "web"), told(name));
     assert_eq!(
         check(None, Some(-1), ""),
-        told("container has runAsNonRoot and image has an invalid user id (-1)")
+        told(
+            "container has runAsNonRoot and image has an invalid user id (-1). (Must be 1-(2147483647)): must be between \
+             0 and 2147483647, inclusive"
+        )
     );
     // The container may lift what the Pod asks for.
     let mut p = super::tests::pod("p", &["a"]);
@@ -587,4 +625,29 @@ fn apparmor_profiles() {
         .unwrap()
         .localhost_profile = None;
     assert!(security_of(&p).is_err(), "an empty name is no confinement");
+    // The annotation comes before the Pod's profile, and the container's before both.
+    let kind = |p: &Pod| {
+        security_of(p)
+            .unwrap()
+            .apparmor
+            .map(|a| (a.profile_type(), a.localhost_ref))
+    };
+    let key = "container.apparmor.security.beta.kubernetes.io/a";
+    for (text, want) in [
+        ("runtime/default", (ProfileType::RuntimeDefault, "")),
+        ("unconfined", (ProfileType::Unconfined, "")),
+        ("localhost/mine", (ProfileType::Localhost, "mine")),
+    ] {
+        p.metadata.annotations.insert(key.into(), text.into());
+        assert_eq!(kind(&p), Some((want.0, want.1.to_owned())), "{text}");
+    }
+    p.spec.containers[0].security_context.app_armor_profile = Some(SecurityProfile {
+        kind: "RuntimeDefault".into(),
+        localhost_profile: None,
+    });
+    assert_eq!(kind(&p), Some((ProfileType::RuntimeDefault, String::new())));
+    p.spec.containers[0].security_context.app_armor_profile = None;
+    p.spec.security_context.app_armor_profile = None;
+    p.metadata.annotations.insert(key.into(), "odd".into());
+    assert_eq!(kind(&p), None);
 }

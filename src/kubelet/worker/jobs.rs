@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 impl Workers {
     /// Runs one job; `end` is what it leaves behind.
-    fn spawn(
+    pub(super) fn spawn(
         self: &Arc<Self>,
         slot: &Arc<Slot>,
         state: &mut State,

@@ -3,6 +3,7 @@
 //! A plan knows only what the runtime shows; jobs under way are not visible there yet. So what a plan says about a
 //! container whose start is under way is not done a second time, and its memory of that container is not taken over.
 
+use crate::kubelet::eviction;
 use crate::kubelet::execute::{StartError, Steering};
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{
@@ -33,6 +34,8 @@ pub(super) enum Key {
     Resize(ContainerId),
     /// Set up volumes.
     Volumes,
+    /// Remove the volumes of a Pod that has ended.
+    Release,
     /// Remove what is left of a Pod that has ended, and its API object.
     Leftovers,
 }
@@ -82,6 +85,8 @@ pub(super) struct VolumeState {
     pub(super) paths: Option<Paths>,
     /// Labels and annotations they were last set up with.
     pub(super) with: Option<Meta>,
+    /// They are gone: the Pod has ended.
+    pub(super) released: bool,
 }
 
 /// What has become of a wish for other resources.
@@ -115,6 +120,8 @@ pub(super) struct State {
     cooldowns: HashMap<Key, Cooldown>,
     /// Why the Pod fails, when somebody else has said so.
     failure: Option<PodFailure>,
+    /// Once it has ended, its containers go.
+    forget: bool,
     /// Set once, never taken back.
     terminating: bool,
     /// Everything is gone; the API server's confirmation is all that is waited for.
@@ -135,9 +142,15 @@ impl State {
             jobs: HashMap::new(),
             cooldowns: HashMap::new(),
             failure: None,
+            forget: false,
             terminating: false,
             finished: false,
         }
+    }
+
+    /// The node needs the space: once the Pod has ended, its containers go.
+    pub(super) fn forget(&mut self) {
+        self.forget = true;
     }
 
     /// Fails the Pod as a whole, if nothing has done so before.
@@ -153,6 +166,7 @@ impl State {
             memory.failed = failure.clone();
         }
         memory.resize_pending = pending.clone();
+        memory.forget = self.forget || evicted(pod);
         memory
     }
 
@@ -266,6 +280,7 @@ impl State {
                 note_sandbox_failure(self.memory.get_or_insert_default(), &message, now);
             }
             (Key::Leftovers, Ok(())) => self.finished = true,
+            (Key::Release, Ok(())) => self.volumes.released = true,
             // Should the runtime not do what it says, it is not asked in a loop.
             (key @ Key::Resize(_), Ok(())) => self.cool(key, now),
             (key, Ok(())) => drop(self.cooldowns.remove(&key)),
@@ -380,6 +395,11 @@ fn restore<V: Clone>(
         Some(value) => drop(new.insert(name.into(), value.clone())),
         None => drop(new.remove(name)),
     }
+}
+
+/// The API server knows that the Pod was evicted.
+fn evicted(pod: &Pod) -> bool {
+    &*pod.status.phase == "Failed" && pod.status.reason.as_deref() == Some(eviction::REASON)
 }
 
 /// The steps of a plan that are done now, sorted into the waves they are done in.

@@ -14,9 +14,11 @@ fn node(name: &str, cidrs: &[&str], ips: &[&str]) -> Node {
         },
         spec: NodeSpec {
             pod_cidrs: cidrs.iter().map(|c| (*c).into()).collect(),
+            ..NodeSpec::default()
         },
         status: NodeStatus {
             addresses: ips.iter().map(address).collect(),
+            ..NodeStatus::default()
         },
     }
 }

@@ -10,7 +10,7 @@ fn event(pod: &str, container: &str, message: &str, second: i64) -> Event {
             ..ObjectRef::default()
         },
         kind: EventType::Normal,
-        reason: "Pulled",
+        reason: "Pulled".into(),
         message: message.into(),
         at: Timestamp::from_second(second).unwrap(),
     }

@@ -122,3 +122,21 @@ fn containers_beyond_their_requests_are_named() {
         "The node was low on resource: memory. "
     );
 }
+
+#[test]
+fn a_pod_that_requests_memory_as_a_whole_is_told_so() {
+    let mut pod = pod("p", &["c"]);
+    let mut whole = crate::model::pod::Resources::default();
+    whole.requests.insert("memory".into(), Quantity("5Mi".into()));
+    pod.spec.resources = Some(whole);
+    let used = PodUsage {
+        memory: Some(3 << 20),
+        ..PodUsage::default()
+    };
+    let told = |resource| node_low(resource, &pod, Some(&used), &[], &Observations::new());
+    assert_eq!(
+        told(Resource::Memory),
+        "The node was low on resource: memory. Pod p was using 3Mi, request is 5Mi, has larger consumption of memory. "
+    );
+    assert_eq!(told(Resource::Pids), "The node was low on resource: pids. ");
+}

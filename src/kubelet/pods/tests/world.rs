@@ -2,15 +2,22 @@
 
 use super::super::serve;
 use crate::api::{Change, ConfigObject};
-use crate::config::KubeletConfig;
+use crate::config::{EvictionConfig, KubeletConfig};
 use crate::kubelet::cgroup::PodCgroups;
 use crate::kubelet::cgroup::names::Names;
 use crate::kubelet::cgroup::plan::Rules;
 use crate::kubelet::context::{Clock, Context, PARALLEL_STARTS};
 use crate::kubelet::dirs::Dirs;
+use crate::kubelet::eviction::manage::{Care, Usage};
+use crate::kubelet::eviction::{PodUsage, Pressures};
 use crate::kubelet::images::ImageManager;
+use crate::kubelet::images::gc::ImageGc;
+use crate::kubelet::metrics::KubeletMetrics;
+use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::probe::Probes;
+use crate::kubelet::stats::node::NodeUse;
 use crate::kubelet::translate::NodeLimits;
+use crate::kubelet::userns::UserRanges;
 use crate::kubelet::volume::Volumes;
 use crate::kubelet::worker::Marks;
 use crate::model::pod::{Pod, Quantity};
@@ -19,9 +26,12 @@ use crate::task::Drain;
 use crate::testing::builders::kubelet_config;
 use crate::testing::fake_api::ToldEvent;
 use crate::testing::{FakeApi, FakeCri};
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -34,6 +44,34 @@ pub(super) struct World {
     dir: tempfile::TempDir,
     /// The node's clock.
     now: Arc<Mutex<Timestamp>>,
+    /// When Pods are evicted.
+    pub(super) eviction: EvictionConfig,
+    /// What there is, and what Pods use of it.
+    pub(super) usage: Arc<FakeUsage>,
+    /// The conditions the last life has told.
+    pub(super) pressures: watch::Sender<Pressures>,
+}
+
+/// Numbers a test has chosen, newer at every look.
+#[derive(Default)]
+pub(super) struct FakeUsage {
+    pub(super) node: Mutex<NodeUse>,
+    pub(super) pods: Mutex<BTreeMap<String, PodUsage>>,
+    looks: AtomicI64,
+}
+
+#[async_trait]
+impl Usage for FakeUsage {
+    async fn node(&self) -> NodeUse {
+        let mut node = self.node.lock().unwrap().clone();
+        let at = 1 + self.looks.fetch_add(1, Ordering::Relaxed);
+        node.root.iter_mut().for_each(|root| root.read_at = at);
+        node
+    }
+
+    async fn pods(&self) -> BTreeMap<String, PodUsage> {
+        self.pods.lock().unwrap().clone()
+    }
 }
 
 /// A Pod of the namespace `default`.
@@ -65,6 +103,9 @@ impl World {
             api: FakeApi::new(),
             dir: tempfile::tempdir().unwrap(),
             now,
+            eviction: EvictionConfig::default(),
+            usage: Arc::default(),
+            pressures: watch::Sender::default(),
         }
     }
 
@@ -132,6 +173,18 @@ impl World {
             root: config.cgroup_root.clone(),
             systemd: false,
         };
+        let image_gc = ImageGc::new(
+            (cri.clone(), cri.clone()),
+            api.clone(),
+            Arc::default(),
+            config.clone(),
+            KubeletMetrics::default(),
+        );
+        let care = Care {
+            usage: self.usage.clone(),
+            image_gc: Arc::new(image_gc),
+            pressures: self.pressures.clone(),
+        };
         Context {
             images: ImageManager::new(cri.clone()),
             volumes: Volumes::new(dirs.clone(), api.clone()).with_tmpfs(|_, _| Ok(())),
@@ -145,21 +198,25 @@ impl World {
             image_service: cri,
             pods: api.clone(),
             data: api.clone(),
-            events: api,
+            events: api.clone(),
             config,
+            users: Arc::new(UserRanges::new(dirs.clone(), 65536)),
             dirs,
             host_ips: vec!["10.0.0.1".parse().unwrap()],
             limits: NodeLimits {
                 memory: 4 << 30,
                 ..NodeLimits::default()
             },
-            allocatable: [("cpu", "4"), ("memory", "4Gi")]
+            allocatable: [("cpu", "4"), ("memory", "4Gi"), ("pods", "110")]
                 .map(|(name, amount)| (name.into(), Quantity(amount.into())))
                 .into(),
+            own_node: OwnNode::new(api.clone(), watch::channel(None).1, Default::default()),
+            confinement: Default::default(),
             runtime_name: "containerd".into(),
             cgroups: PodCgroups::new(None, Some(names), Rules::default()),
             services,
             starts: Semaphore::new(PARALLEL_STARTS),
+            care,
             metrics: crate::kubelet::metrics::KubeletMetrics::default(),
             clock,
         }
@@ -170,6 +227,7 @@ impl World {
             root_dir: self.dir.path().into(),
             pod_logs_dir: self.path("logs"),
             cluster_dns: vec!["10.96.0.10".parse().unwrap()],
+            eviction: self.eviction.clone(),
             ..kubelet_config()
         }
     }
@@ -266,6 +324,12 @@ impl Life<'_> {
     pub(super) fn add(&mut self, pod: &Value) {
         self.world.know(pod);
         self.send(Change::Applied(decode(pod)));
+    }
+
+    /// The watch tells what the API server has of the Pod.
+    pub(super) fn echo(&mut self, pod: &Value) {
+        let told = self.world.with_status(pod);
+        self.send(Change::Applied(decode(&told)));
     }
 
     /// Somebody deletes the Pod.

@@ -10,10 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 
 /// Bytes in flight in one direction.
-const BUFFER: usize = 32 << 10;
+pub(super) const BUFFER: usize = 32 << 10;
 /// How long the client may take to hang up after the runtime has: closing at once, with bytes of the client unread,
 /// would reset the connection and could cost it the last words of the runtime, which say the exit code.
-const LINGER: Duration = Duration::from_secs(3);
+pub(super) const LINGER: Duration = Duration::from_secs(3);
 /// How long the runtime may say nothing after the client has ended.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
@@ -103,27 +103,27 @@ async fn write(to: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8], moved: &Mov
 }
 
 /// When something last moved, in either direction.
-struct Moved {
+pub(super) struct Moved {
     start: Instant,
     /// Milliseconds after `start`.
     last: AtomicU64,
 }
 
 impl Moved {
-    fn now() -> Self {
+    pub(super) fn now() -> Self {
         Self {
             start: Instant::now(),
             last: AtomicU64::new(0),
         }
     }
 
-    fn touch(&self) {
+    pub(super) fn touch(&self) {
         let elapsed = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(elapsed, Ordering::Relaxed);
     }
 
     /// Waits until nothing has moved for this long.
-    async fn silence(&self, limit: Duration) {
+    pub(super) async fn silence(&self, limit: Duration) {
         loop {
             let end = self.start + Duration::from_millis(self.last.load(Ordering::Relaxed)) + limit;
             if Instant::now() >= end {

@@ -1,20 +1,29 @@
 //! PURE. What a streaming request asks for, which of its headers the runtime may see, and errors as upstream answers
 //! them.
 
+use super::websocket;
 use crate::cri::{self, v1};
-use crate::kubelet::server::answer::{Answer, text};
-use crate::kubelet::server::request::{WEBSOCKET_TOKEN, is_websocket};
+use crate::kubelet::server::answer::{Answer, full, text};
+use crate::kubelet::server::request::{WEBSOCKET_TOKEN, is_upgrade, is_websocket};
+use bytes::Bytes;
 use http::header::{
     CONNECTION, CONTENT_TYPE, HOST, HeaderName, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
     SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use std::net::SocketAddr;
 
 /// SPDY's list of sub-protocols.
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("x-stream-protocol-version");
 /// What a runtime that accepts none of them offers.
 const ACCEPTED_VERSIONS: HeaderName = HeaderName::from_static("x-accepted-stream-protocol-versions");
+/// The protocol of exec and attach in which a client can end one of its channels.
+pub(super) const V5: &str = "v5.channel.k8s.io";
+/// A WebSocket sub-protocol that carries SPDY is named so, and what SPDY then carries.
+const TUNNEL: &str = "SPDY/3.1+";
+/// How all the names end.
+const NAMES: &str = ".k8s.io";
+const SPDY: &str = "SPDY/3.1";
 /// Label with a container's name in the Pod.
 const NAME_LABEL: &str = "io.kubernetes.container.name";
 
@@ -53,12 +62,19 @@ pub(super) enum Error {
     Dial(String),
     #[error("invalid upgrade response: status code {}", .0.as_u16())]
     NotUpgraded(StatusCode),
+    #[error("unable to upgrade connection: {0}")]
+    Refused(String),
+    #[error("unable to upgrade: missing upgrade headers in response")]
+    NotSpdy,
+    #[error("{0}")]
+    Handshake(#[from] websocket::Refusal),
 }
 
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoStreams | Self::Port(_) => StatusCode::BAD_REQUEST,
+            Self::Handshake(websocket::Refusal::Method) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoStreams | Self::Port(_) | Self::Handshake(_) => StatusCode::BAD_REQUEST,
             Self::NoPod | Self::OtherPod => StatusCode::NOT_FOUND,
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Runtime(e) if e.code == tonic::Code::NotFound => StatusCode::NOT_FOUND,
@@ -74,6 +90,10 @@ impl Error {
             answer
                 .headers_mut()
                 .insert(RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        if matches!(self, Self::Handshake(websocket::Refusal::Version)) {
+            let version = HeaderValue::from_static("13");
+            answer.headers_mut().insert(SEC_WEBSOCKET_VERSION, version);
         }
         answer
     }
@@ -169,6 +189,54 @@ pub(super) fn ready(listed: &[v1::PodSandbox]) -> Option<&v1::PodSandbox> {
         .max_by_key(|s| s.created_at)
 }
 
+/// Whether a client of exec or attach is to be translated: it can do what the runtime's own WebSockets cannot.
+pub(super) fn is_v5(headers: &HeaderMap) -> bool {
+    is_websocket(headers) && websocket::offered(headers).any(|name| name == V5)
+}
+
+/// Whether a client's port-forward comes by tunnel.
+pub(super) fn is_tunnel(headers: &HeaderMap) -> bool {
+    is_websocket(headers) && tunnelled(headers).next().is_some()
+}
+
+/// What a client wants to carry by tunnel.
+pub(super) fn tunnelled(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    websocket::offered(headers)
+        .filter(|name| name.ends_with(NAMES))
+        .filter_map(|name| name.strip_prefix(TUNNEL))
+}
+
+/// The sub-protocol of a tunnel: what the runtime has chosen of what the client offers.
+pub(super) fn tunnel(runtime: &HeaderMap, client: &HeaderMap) -> Result<Option<String>, Error> {
+    let text = |name: HeaderName| {
+        runtime
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+    };
+    if !is_upgrade(runtime) || !text(UPGRADE).eq_ignore_ascii_case(SPDY) {
+        return Err(Error::NotSpdy);
+    }
+    let chosen = format!("{TUNNEL}{}", text(PROTOCOL_VERSION).trim());
+    Ok(websocket::offered(client)
+        .any(|name| name == chosen)
+        .then_some(chosen))
+}
+
+/// The answer to a client whose WebSocket is ours to serve.
+pub(super) fn switched(accept: HeaderValue, protocol: Option<&str>) -> Answer {
+    let mut answer = Response::new(full(Bytes::new()));
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(protocol) = protocol.and_then(|name| HeaderValue::from_str(name).ok()) {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    answer
+}
+
 /// Where the runtime streams: an address of this machine, in plain HTTP. Anything else would take the session, and
 /// what is typed into it, elsewhere.
 pub(super) fn runtime_address(url: &Uri) -> Result<SocketAddr, Error> {
@@ -187,22 +255,11 @@ pub(super) fn runtime_address(url: &Uri) -> Result<SocketAddr, Error> {
 
 /// The same request for the runtime: method, the protocol's own headers, and nothing that says who asks.
 pub(super) fn forwarded<B: Default, C>(request: &Request<C>, url: &Uri) -> Request<B> {
-    let mut forwarded = Request::new(B::default());
-    *forwarded.method_mut() = match *request.method() {
-        Method::GET => Method::GET,
-        _ => Method::POST,
-    };
-    *forwarded.uri_mut() = url
-        .path_and_query()
-        .map_or_else(|| Uri::from_static("/"), |path| path.clone().into());
-    let headers = forwarded.headers_mut();
-    if let Some(host) = url
-        .authority()
-        .and_then(|a| HeaderValue::from_str(a.as_str()).ok())
-    {
-        headers.insert(HOST, host);
+    let mut forwarded = upgrade(url);
+    if *request.method() == Method::GET {
+        *forwarded.method_mut() = Method::GET;
     }
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    let headers = forwarded.headers_mut();
     let passed = [
         UPGRADE,
         PROTOCOL_VERSION,
@@ -217,6 +274,34 @@ pub(super) fn forwarded<B: Default, C>(request: &Request<C>, url: &Uri) -> Reque
         }
     }
     forwarded
+}
+
+/// A request of our own for the runtime: SPDY, carrying one of these.
+pub(super) fn spdy<'a, B: Default>(url: &Uri, versions: impl IntoIterator<Item = &'a str>) -> Request<B> {
+    let mut request = upgrade(url);
+    let headers = request.headers_mut();
+    headers.insert(UPGRADE, HeaderValue::from_static(SPDY));
+    for version in versions.into_iter().filter_map(|v| HeaderValue::from_str(v).ok()) {
+        headers.append(PROTOCOL_VERSION, version);
+    }
+    request
+}
+
+fn upgrade<B: Default>(url: &Uri) -> Request<B> {
+    let mut request = Request::new(B::default());
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = url
+        .path_and_query()
+        .map_or_else(|| Uri::from_static("/"), |path| path.clone().into());
+    let headers = request.headers_mut();
+    if let Some(host) = url
+        .authority()
+        .and_then(|a| HeaderValue::from_str(a.as_str()).ok())
+    {
+        headers.insert(HOST, host);
+    }
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    request
 }
 
 /// A list of WebSocket sub-protocols without the one that is a token.

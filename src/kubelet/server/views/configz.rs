@@ -56,7 +56,14 @@ pub(super) fn flags(kubelet: &KubeletConfig, server: &ServerConfig) -> BTreeMap<
             "register-with-taints",
             list(&mut kubelet.taints.iter().map(ToString::to_string)),
         ),
-        ("resolv-conf", kubelet.resolv_conf.display().to_string()),
+        (
+            "resolv-conf",
+            kubelet
+                .resolv_conf
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect(),
+        ),
         ("root-dir", kubelet.root_dir.display().to_string()),
         ("streaming-connection-idle-timeout", duration(server.idle_timeout)),
         ("tls-cipher-suites", server.tls_cipher_suites.join(",")),
