@@ -40,6 +40,8 @@ mod node_security;
 mod pod_network;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "cluster/resources.rs"]
+mod resources;
 #[path = "cluster/services.rs"]
 mod services;
 #[path = "cluster/stream.rs"]
@@ -106,6 +108,8 @@ const TOGETHER: &[Case] = &[
     ("logs::links_refused", logs::links_refused),
     ("pods::resize", pods::resize),
     ("pods::host_port", host_port::host_port),
+    ("resources::pod_cgroups", resources::pod_cgroups),
+    ("resources::out_of_memory", resources::out_of_memory),
     ("hooks::post_start", hooks::post_start),
     ("hooks::post_start_fails", hooks::post_start_fails),
     ("hooks::pre_stop", hooks::pre_stop),
@@ -163,6 +167,7 @@ const ALONE: &[Case] = &[
     ("stream_end::vanished_clients", stream_end::vanished_clients),
     ("stream_end::agent_restarts", stream_end::agent_restarts),
     ("node_security::slow_clients", node_security::slow_clients),
+    ("resources::reservations", resources::reservations),
     ("agent::restart", agent::restart),
     ("agent::killed_in_a_rollout", agent::killed_in_a_rollout),
     ("agent::runtime_gone", agent::runtime_gone),

@@ -8,9 +8,9 @@ pub mod names;
 pub mod plan;
 
 use crate::kubelet::qos::{self, Qos};
-use crate::model::PodUid;
 use crate::model::cgroup::CgroupSettings;
 use crate::model::pod::Pod;
+use crate::model::{ContainerId, PodUid};
 use crate::sys::cgroup::{self, Cgroups, Version};
 use names::Names;
 use plan::Rules;
@@ -68,21 +68,26 @@ impl PodCgroups {
 
     /// Makes a Pod's cgroup, with what the Pod may use.
     pub async fn create(&self, pod: &Pod) -> Result<(), String> {
-        self.changed.notify_one();
         self.give(pod, self.rules.pod(pod)).await
     }
 
     /// Gives a Pod's cgroup something else.
     pub async fn give(&self, pod: &Pod, settings: CgroupSettings) -> Result<(), String> {
+        self.changed.notify_one();
         self.write(self.parent(pod), settings).await
     }
 
-    /// What a Pod's cgroup has been given; nothing where that cannot be seen.
-    pub fn given(&self, pod: &Pod) -> CgroupSettings {
-        let kernel = self.kernel.as_ref().filter(|_| self.names.is_some());
-        kernel.map_or_else(CgroupSettings::default, |kernel| {
-            kernel.settings(&self.parent(pod))
-        })
+    /// Memory a Pod, or one of its containers, uses now, bytes; `None` where that cannot be seen.
+    pub fn memory(&self, pod: &Pod, container: Option<&ContainerId>) -> Option<u64> {
+        let kernel = self.kernel.as_ref().filter(|_| self.names.is_some())?;
+        let mut path = self.parent(pod);
+        if let Some(id) = container {
+            // The name is the id, or has it inside: `cri-containerd-<id>.scope`.
+            let below = kernel.below(&path);
+            let name = below.iter().find(|name| name.contains(id.as_str()))?;
+            path = format!("{path}/{name}");
+        }
+        kernel.usage(&path)?.memory.usage
     }
 
     /// Removes a Pod's cgroup, wherever it is, and ends what is still in it. What is not there is a success.

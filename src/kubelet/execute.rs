@@ -16,13 +16,13 @@ pub use stop::{Orders, Steering, Stop, stop_container};
 use crate::api::EventType;
 use crate::cri::{self, v1};
 use crate::kubelet::context::Context;
-use crate::kubelet::dns;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
 use crate::kubelet::refs;
 use crate::kubelet::translate::{self, SandboxInput};
 use crate::kubelet::userns;
 use crate::kubelet::volume::blocking;
+use crate::kubelet::{dns, resize};
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
@@ -150,16 +150,33 @@ async fn try_create_sandbox(
     Ok(())
 }
 
-/// Gives a running container other requests and limits, and the Pod's cgroup its part of them.
+/// Gives a running container other requests and limits.
 pub async fn resize_container(
     context: &Context,
-    pod: &Pod,
     id: &ContainerId,
     resources: v1::LinuxContainerResources,
 ) -> Result<(), String> {
-    context.cgroups.create(pod).await?;
     let done = context.runtime.update_container_resources(id, &resources).await;
     done.map_err(|error| words(&error))
+}
+
+/// A Pod's memory limit is not lowered below what the Pod uses now: the kernel would kill for it.
+pub fn check_pod_memory(context: &Context, pod: &Pod, limit: Option<u64>) -> Result<(), String> {
+    let Some(limit) = limit else { return Ok(()) };
+    let used = context.cgroups.memory(pod, None);
+    resize::too_low("pod", limit, used).map_or(Ok(()), Err)
+}
+
+/// The same for a container.
+pub fn check_memory(
+    context: &Context,
+    pod: &Pod,
+    (id, name): (&ContainerId, &str),
+    limit: Option<u64>,
+) -> Result<(), String> {
+    let Some(limit) = limit else { return Ok(()) };
+    let used = context.cgroups.memory(pod, Some(id));
+    resize::too_low(&format!("container {name:?}"), limit, used).map_or(Ok(()), Err)
 }
 
 fn failed_kill(context: &Context, pod: &Pod, error: &cri::Error) -> String {

@@ -22,6 +22,7 @@ pub(crate) use run::{DEADLINE_EXCEEDED, LOST_EXIT_CODE};
 use super::cgroup::plan::Cfs;
 use super::observed::Observed;
 use super::resize::Pending;
+use crate::model::cgroup::CgroupSettings;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, SandboxId};
 use jiff::Timestamp;
@@ -56,6 +57,10 @@ pub struct Memory {
     pub resize_pending: Option<Pending>,
     /// Why a container could not be given what was granted.
     pub resize_error: Option<Box<str>>,
+    /// What was granted is being given to the Pod as a whole.
+    pub resizing: bool,
+    /// What the Pod's cgroup has been given.
+    pub cgroup: CgroupSettings,
     /// How the node keeps CPU limits.
     pub cfs: Cfs,
     /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.

@@ -33,6 +33,10 @@ impl Amount {
     pub fn whole(count: i64) -> Self {
         Self(i128::from(count) * NANO)
     }
+    /// Thousandths.
+    pub fn milli_of(count: i64) -> Self {
+        Self(i128::from(count) * MILLI)
+    }
     /// Whole units, rounded up; the largest `i64` when it does not fit.
     pub fn value(self) -> i64 {
         saturate(div_up(self.0, NANO))
@@ -74,6 +78,15 @@ pub fn parse(quantity: &Quantity) -> Result<Amount, Error> {
 /// quantities, so one that does not parse counts as nothing too.
 pub fn of(list: &BTreeMap<Box<str>, Quantity>, resource: &str) -> Amount {
     list.get(resource).and_then(|q| parse(q).ok()).unwrap_or_default()
+}
+
+/// An amount of a resource as a status has it: bytes with binary suffixes, everything else with decimal ones.
+pub fn text(resource: &str, amount: Amount) -> String {
+    match resource {
+        "cpu" if amount.milli() % 1000 != 0 => format!("{}m", amount.milli()),
+        "cpu" | "pods" | "pid" => decimal(amount.value()),
+        _ => binary(amount.value()),
+    }
 }
 
 /// A number of bytes as Go's `BinarySI` writes it: `100Mi`, `1023`.

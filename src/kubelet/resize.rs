@@ -9,9 +9,12 @@ use super::cgroup::plan::{Cfs, shares};
 use super::observed::Limits;
 use super::quantity::{self, Amount};
 use super::resources;
-use crate::model::pod::{Container, Pod, Resources};
+use crate::model::cgroup::CgroupSettings;
+use crate::model::pod::{Container, Pod, Quantity, Resources};
 use serde_json::json;
 use std::collections::BTreeMap;
+
+pub mod books;
 
 #[cfg(test)]
 mod tests;
@@ -21,8 +24,11 @@ const RESIZABLE: [&str; 2] = ["cpu", "memory"];
 /// The CFS period quotas are compared in, microseconds.
 pub const PERIOD: i64 = 100_000;
 
-/// Requests and limits by container name.
+/// Requests and limits by container name; those of the Pod as a whole under [`WHOLE`].
 pub type Grants = BTreeMap<Box<str>, Resources>;
+
+/// A name no container has.
+pub const WHOLE: &str = "";
 
 /// Why a Pod runs with less, or more, than it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,9 +56,9 @@ fn resizable(pod: &Pod) -> impl Iterator<Item = &Container> {
 
 /// What the spec asks for.
 pub fn asked(pod: &Pod) -> Grants {
-    resizable(pod)
-        .map(|c| (c.name.clone(), c.resources.clone()))
-        .collect()
+    let whole = pod.spec.resources.iter().map(|r| (WHOLE.into(), r.clone()));
+    let containers = resizable(pod).map(|c| (c.name.clone(), c.resources.clone()));
+    containers.chain(whole).collect()
 }
 
 /// What was granted as far as the API server was told; what the spec asks for where nothing was.
@@ -64,7 +70,27 @@ pub fn told(pod: &Pod) -> Grants {
         (!status.container_id.is_empty()).then_some(Resources { limits, requests })
     };
     let grant = |c: &Container| (c.name.clone(), of(c).unwrap_or_else(|| c.resources.clone()));
-    resizable(pod).map(grant).collect()
+    let whole = pod.spec.resources.as_ref();
+    let whole = whole.map(|asked| (WHOLE.into(), told_of_pod(pod, asked)));
+    resizable(pod).map(grant).chain(whole).collect()
+}
+
+/// The same for the Pod as a whole. What the API server is told there is the sum with the Pod's overhead, so of a Pod
+/// that has some nothing can be told.
+fn told_of_pod(pod: &Pod, asked: &Resources) -> Resources {
+    let status = &pod.status;
+    let (Some(given), true) = (&status.resources, pod.spec.overhead.is_empty()) else {
+        return asked.clone();
+    };
+    let take = |asked: &BTreeMap<Box<str>, Quantity>, told: &BTreeMap<Box<str>, Quantity>| {
+        let each = asked.iter();
+        each.map(|(name, own)| (name.clone(), told.get(name).unwrap_or(own).clone()))
+            .collect()
+    };
+    Resources {
+        requests: take(&asked.requests, &status.allocated_resources),
+        limits: take(&asked.limits, &given.limits),
+    }
 }
 
 /// The same amounts, however they are written.
@@ -77,13 +103,16 @@ fn same(a: &Resources, b: &Resources) -> bool {
 
 /// Whether the spec asks for nothing else than what was granted.
 pub fn settled(pod: &Pod, granted: &Grants) -> bool {
-    resizable(pod).all(|c| granted.get(&c.name).is_some_and(|g| same(g, &c.resources)))
+    let is = |name: &str, asked: &Resources| granted.get(name).is_some_and(|g| same(g, asked));
+    let whole = pod.spec.resources.as_ref();
+    resizable(pod).all(|c| is(&c.name, &c.resources)) && whole.is_none_or(|asked| is(WHOLE, asked))
 }
 
 /// The Pod with what was granted in place of what it asks for.
 pub fn with(pod: &Pod, granted: &Grants) -> Pod {
     let mut pod = pod.clone();
     let spec = &mut pod.spec;
+    spec.resources = granted.get(WHOLE).cloned();
     let sidecars = spec.init_containers.iter_mut().filter(|c| c.is_sidecar());
     for c in sidecars.chain(&mut spec.containers) {
         if let Some(granted) = granted.get(&c.name) {
@@ -95,12 +124,8 @@ pub fn with(pod: &Pod, granted: &Grants) -> Pod {
 
 /// What the scheduler reserves for a Pod.
 pub fn requests(pod: &Pod) -> [Amount; 2] {
-    RESIZABLE.map(|r| {
-        let of = |c: &Container| quantity::of(&c.resources.requests, r);
-        let running = resizable(pod).map(of).fold(Amount::ZERO, Amount::plus);
-        let init = pod.spec.init_containers.iter().filter(|c| !c.is_sidecar());
-        init.map(of).fold(running, Amount::max)
-    })
+    let all = resources::requests(pod);
+    RESIZABLE.map(|name| resources::of(&all, name))
 }
 
 /// Whether there is room for what a Pod asks for beyond what it was granted; `None`: there is.
@@ -177,6 +202,45 @@ pub fn needs_restart(spec: &Container, changed: &[&str]) -> bool {
         policy.is_some_and(|p| &*p.restart_policy == "RestartContainer")
     };
     changed.iter().any(|name| restarts(name))
+}
+
+/// What a Pod's cgroup is given next, on its way from what it has to what it should have; `None` when it has that.
+/// While containers are being resized it is as large as either: they must fit before and after.
+pub fn next(given: &CgroupSettings, wanted: &CgroupSettings, resizing: bool) -> Option<CgroupSettings> {
+    let cpu_max = match (given.cpu_max, wanted.cpu_max) {
+        (Some(has), Some(gets)) if resizing => {
+            let more = gets.quota.is_none() || has.quota.is_some_and(|has| gets.quota > Some(has));
+            Some(if more { gets } else { has })
+        }
+        // It has no limit yet, which is the most there is.
+        (None, Some(_)) if resizing => None,
+        (_, wanted) => wanted,
+    };
+    let memory = match (given.memory, wanted.memory) {
+        (Some(has), Some(gets)) if resizing => Some(has.max(gets)),
+        (None, Some(_)) if resizing => None,
+        (_, wanted) => wanted,
+    };
+    let cpu_shares = if resizing {
+        given.cpu_shares.max(wanted.cpu_shares)
+    } else {
+        wanted.cpu_shares
+    };
+    let next = CgroupSettings {
+        cpu_shares: cpu_shares.filter(|_| cpu_shares != given.cpu_shares),
+        cpu_max: cpu_max.filter(|_| cpu_max != given.cpu_max),
+        memory: memory.filter(|_| memory != given.memory),
+        ..CgroupSettings::default()
+    };
+    (next != CgroupSettings::default()).then_some(next)
+}
+
+/// Why a memory limit cannot be lowered to this; `None`: it can, or nobody knows.
+pub fn too_low(what: &str, limit: u64, used: Option<u64>) -> Option<String> {
+    let used = used.filter(|used| *used >= limit)?;
+    Some(format!(
+        "cannot decrease memory limits: attempting to set {what} memory limit ({limit}) below current usage ({used})"
+    ))
 }
 
 /// Message of an Event about a resize: what happened, and the Pod's resources as JSON.

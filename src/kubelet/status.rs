@@ -11,6 +11,7 @@ mod gone;
 mod history;
 mod patch;
 mod phase;
+mod resources;
 #[cfg(test)]
 mod tests;
 
@@ -105,6 +106,8 @@ pub fn status(input: StatusInput<'_>) -> PodStatus {
         phase: &phase,
     };
     PodStatus {
+        allocated_resources: resources::allocated(&input),
+        resources: Some(resources::given(&input, &history)),
         conditions: Some(conditions.all(&init, &main)),
         observed_generation: generation,
         host_ip: input.host_ips.first().map(ToString::to_string),

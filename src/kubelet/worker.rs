@@ -19,6 +19,7 @@ use crate::kubelet::observe::Observer;
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{DEADLINE_EXCEEDED, Input, Intent, Memory, Plan, PodFailure, plan};
 use crate::kubelet::probe::Running;
+use crate::kubelet::resize::books::Books;
 use crate::kubelet::source::Source;
 use crate::kubelet::status::{StatusInput, status};
 use crate::model::pod::{Pod, PodSpec};
@@ -88,6 +89,8 @@ pub struct Workers {
     said: Mutex<SayOnce>,
     /// Held while a Pod is judged.
     admitting: tokio::sync::Mutex<()>,
+    /// Protects who was granted what.
+    books: Mutex<Books>,
 }
 
 impl fmt::Debug for Workers {
@@ -128,6 +131,7 @@ impl Workers {
             slots: Mutex::default(),
             said,
             admitting: tokio::sync::Mutex::default(),
+            books: Mutex::default(),
         });
         let runner = Arc::downgrade(&workers);
         let keyed = Keyed::new(move |uid: PodUid| {
@@ -188,7 +192,7 @@ impl Workers {
         let mut state = slot.state.lock().await;
         let now = self.context.now();
         state.update(self.source.get(&uid));
-        if let Some(told) = state.grant(|| self.room(&uid)) {
+        if let Some(told) = self.grant(&mut state, now) {
             self.tell_resize(&state.pod, &told);
         }
         state.hide_unfinished(&mut observed);
@@ -299,9 +303,18 @@ impl Workers {
             plan(input)
         };
         state.resized(&plan);
-        let work = choose(&plan, state, observed, now);
+        let mut work = choose(&plan, state, observed, now);
+        let running = intent == Intent::Run && observed.newest_sandbox().is_some_and(|s| s.ready);
+        let cgroup = running && self.give_cgroup(slot, state, &plan);
+        if cgroup {
+            work.resizes.clear();
+        }
         state.remember(plan.memory, &work.held);
-        let memory = state.memory.clone().unwrap_or_default();
+        let mut memory = state.memory.clone().unwrap_or_default();
+        memory.cgroup = state.given.clone().unwrap_or_default();
+        // Told once, even of what takes no time.
+        let started = std::mem::take(&mut state.resize_started);
+        memory.resizing = running && (cgroup || started);
         self.announce(&pod, input.memory, &memory);
         self.set_probes(&pod, observed, now);
         let new = status(StatusInput {
@@ -342,7 +355,7 @@ impl Workers {
         if plan.finished && state.jobs.is_empty() && state.free(&Key::Leftovers, now) {
             self.start_leftovers(slot, state);
         }
-        [plan.wake_at, state.cooled(now), retry]
+        [plan.wake_at, state.cooled(now), retry, started.then_some(now)]
             .into_iter()
             .flatten()
             .min()

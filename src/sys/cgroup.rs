@@ -170,16 +170,6 @@ impl Cgroups {
         Ok(())
     }
 
-    /// What a cgroup has been given, but for huge pages; nothing where it does not exist.
-    pub fn settings(&self, cgroup: &str) -> CgroupSettings {
-        let unified = self.version() == Version::V2;
-        files::settings(unified, |controller, file| {
-            let mut hierarchies = self.used().filter(|h| h.v2 || h.has(controller));
-            let path = hierarchies.next()?.path(cgroup).ok()?;
-            fs::read_to_string(path.join(file)).ok()
-        })
-    }
-
     /// Controllers Pods need and this machine does not have.
     pub fn missing(&self) -> Vec<&'static str> {
         let roots = self.used().filter_map(|h| h.controllers_of(&h.root).ok());

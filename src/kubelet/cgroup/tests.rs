@@ -51,8 +51,13 @@ async fn a_pods_cgroup_is_given_what_the_pod_may_use() {
     assert_eq!(read("cpu.max"), "50000 100000");
     assert_eq!(read("memory.max"), "max");
     assert_eq!(read("pids.max"), "77");
-    let given = cgroups.given(&p);
-    assert_eq!(given.cpu_max.unwrap().quota, Some(50_000));
+    std::fs::write(
+        dir.path().join(burstable).join("poduid-p/memory.current"),
+        "4096\n",
+    )
+    .unwrap();
+    assert_eq!(cgroups.memory(&p, None), Some(4096));
+    assert_eq!(cgroups.memory(&p, Some(&"c1".into())), None, "no such container");
     assert_eq!(cgroups.pods(), [p.metadata.uid.clone()]);
 }
 

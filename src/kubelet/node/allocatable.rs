@@ -95,8 +95,8 @@ pub fn check(facts: &Facts) -> Result<(), TooMuch> {
             continue;
         };
         return Err(TooMuch {
-            reserved: text(&name, kept).into(),
-            capacity: text(&name, *all).into(),
+            reserved: quantity::text(&name, kept).into(),
+            capacity: quantity::text(&name, *all).into(),
             resource: name,
         });
     }
@@ -105,7 +105,8 @@ pub fn check(facts: &Facts) -> Result<(), TooMuch> {
 
 /// As the Node's status has it.
 pub fn json(list: &List) -> Value {
-    let written = |(name, amount): (&Box<str>, &Amount)| (name.to_string(), Value::from(text(name, *amount)));
+    let written =
+        |(name, amount): (&Box<str>, &Amount)| (name.to_string(), Value::from(quantity::text(name, *amount)));
     list.iter().map(written).collect::<Map<_, _>>().into()
 }
 
@@ -139,15 +140,6 @@ fn kept(capacity: &List, facts: &Facts) -> List {
 
 fn whole(count: u64) -> Amount {
     Amount::whole(i64::try_from(count).unwrap_or(i64::MAX))
-}
-
-/// Bytes with binary suffixes, everything else with decimal ones.
-fn text(name: &str, amount: Amount) -> String {
-    match name {
-        "cpu" if amount.milli() % 1000 != 0 => format!("{}m", amount.milli()),
-        "cpu" | "pods" | PIDS => quantity::decimal(amount.value()),
-        _ => quantity::binary(amount.value()),
-    }
 }
 
 /// `hugepages-2Mi`, `hugepages-1Gi`, … from a page size in kiB.

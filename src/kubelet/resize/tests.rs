@@ -1,4 +1,5 @@
 use super::*;
+use crate::model::cgroup::CpuMax;
 use crate::model::pod::{ContainerStatus, Quantity, ResizePolicy};
 use crate::testing::builders::{container, pod, sidecar};
 
@@ -160,4 +161,86 @@ fn events_have_the_resources() {
         r#"Pod resize started: {"containers":[{"name":"a","resources":{"requests":{"cpu":"1","memory":"1Mi"}}}],"generation":1}"#
     );
     assert!(words("error", &p, "why").contains(r#""error":"why""#));
+}
+
+#[test]
+fn the_pod_as_a_whole_is_granted_like_a_container() {
+    let mut p = asking(&[("a", "1", "1Mi")]);
+    let whole = |cpu: &str| resources(&[("cpu", cpu)], &[("cpu", "4"), ("memory", "1Gi")]);
+    p.spec.resources = Some(whole("2"));
+    let granted = asked(&p);
+    assert!(settled(&p, &granted));
+    assert_eq!(requests(&p)[0], Amount::whole(2));
+    p.spec.resources = Some(whole("3"));
+    assert!(!settled(&p, &granted));
+    assert_eq!(requests(&with(&p, &granted))[0], Amount::whole(2));
+    assert_eq!(refusal(&p, &granted, &room(4, 2)).unwrap().reason, "Deferred");
+    // An agent that is new knows it from the status.
+    p.status.allocated_resources = list(&[("cpu", "2"), ("memory", "1Mi")]);
+    p.status.resources = Some(resources(&[("cpu", "2")], &[("cpu", "2"), ("memory", "512Mi")]));
+    let told = told(&p)[WHOLE].clone();
+    assert_eq!(
+        told,
+        resources(&[("cpu", "2")], &[("cpu", "2"), ("memory", "512Mi")])
+    );
+    p.spec.overhead = list(&[("cpu", "1")]);
+    assert_eq!(
+        super::told(&p)[WHOLE],
+        whole("3"),
+        "a sum with overhead tells nothing"
+    );
+}
+
+fn cgroup(shares: u64, quota: Option<u64>, memory: Option<u64>) -> CgroupSettings {
+    CgroupSettings {
+        cpu_shares: Some(shares),
+        cpu_max: quota.map(|quota| CpuMax {
+            quota: Some(quota),
+            period: 100_000,
+        }),
+        memory,
+        ..CgroupSettings::default()
+    }
+}
+
+#[test]
+fn a_pods_cgroup_grows_before_its_containers_and_shrinks_after_them() {
+    let (small, large) = (cgroup(100, Some(10), Some(10)), cgroup(200, Some(20), Some(20)));
+    assert_eq!(next(&small, &small, true), None);
+    assert_eq!(next(&small, &large, true), Some(large.clone()));
+    assert_eq!(next(&large, &small, true), None, "containers first");
+    assert_eq!(next(&large, &small, false), Some(small.clone()));
+    let mixed = cgroup(100, Some(20), Some(5));
+    let grown = next(&small, &mixed, true).unwrap();
+    assert_eq!(
+        (grown.cpu_shares, grown.cpu_max, grown.memory),
+        (None, mixed.cpu_max, None)
+    );
+    let rest = next(&cgroup(100, Some(20), Some(10)), &mixed, false).unwrap();
+    assert_eq!((rest.cpu_max, rest.memory), (None, Some(5)));
+}
+
+#[test]
+fn a_limit_that_is_new_comes_last_and_one_that_is_gone_stays() {
+    let (free, held) = (cgroup(100, None, None), cgroup(100, Some(10), Some(10)));
+    assert_eq!(next(&free, &held, true), None);
+    assert_eq!(next(&free, &held, false).unwrap().memory, Some(10));
+    assert_eq!(
+        next(&held, &free, false),
+        None,
+        "upstream does not take limits away either"
+    );
+    let mut unlimited = held.clone();
+    unlimited.cpu_max.as_mut().unwrap().quota = None;
+    assert_eq!(next(&held, &unlimited, true).unwrap().cpu_max, unlimited.cpu_max);
+    assert_eq!(next(&unlimited, &held, true), None);
+}
+
+#[test]
+fn memory_in_use_cannot_be_taken() {
+    assert_eq!(too_low("pod", 100, Some(99)), None);
+    assert_eq!(too_low("pod", 100, None), None);
+    let why =
+        "cannot decrease memory limits: attempting to set pod memory limit (100) below current usage (100)";
+    assert_eq!(too_low("pod", 100, Some(100)).as_deref(), Some(why));
 }

@@ -147,7 +147,7 @@ impl Conditions<'_> {
             let differs = |spec| !differing(pod, spec, c.limits, cfs).is_empty();
             c.state == RunState::Running && kept.is_some_and(|(spec, _)| differs(spec))
         };
-        if !self.input.observed.containers.iter().any(underway) {
+        if !self.input.memory.resizing && !self.input.observed.containers.iter().any(underway) {
             return None;
         }
         let error = self.input.memory.resize_error.as_deref();

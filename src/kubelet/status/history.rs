@@ -39,6 +39,9 @@ fn slim(full: &k8s::PodStatus) -> pod::PodStatus {
         container_statuses: containers(&full.container_statuses),
         init_container_statuses: containers(&full.init_container_statuses),
         ephemeral_container_statuses: containers(&full.ephemeral_container_statuses),
+        // Said anew each time, of what was granted and given.
+        allocated_resources: BTreeMap::new(),
+        resources: None,
     }
 }
 

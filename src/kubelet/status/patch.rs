@@ -9,6 +9,9 @@ const OPTIONAL: [&str; 4] = ["reason", "message", "podIP", "podIPs"];
 /// Lists the API server would merge by `ip`; they are replaced as a whole, so that an old address cannot stay.
 const BY_IP: [&str; 2] = ["podIPs", "hostIPs"];
 
+/// Maps whose entries may vanish.
+const AMOUNTS: [&str; 2] = ["resources", "allocatedResources"];
+
 /// The body of a strategic merge patch of `status` that leads from `previous` (what the API server was told last;
 /// `None` when that is not known) to `new`; `None` when there is nothing to say. Only the conditions this node owns
 /// are in it, so those of other writers are never touched.
@@ -26,6 +29,7 @@ pub fn patch(previous: Option<&PodStatus>, new: &PodStatus) -> Option<Value> {
                 None => continue,
             },
             key if BY_IP.contains(&key) => replace(value),
+            key if AMOUNTS.contains(&key) => without(old.get(key), value),
             _ => value.clone(),
         };
         out.insert(key.clone(), value);
@@ -70,6 +74,21 @@ fn changed_conditions(old: Option<&Value>, new: &Value) -> Option<Value> {
         .filter(|kind| !holds(new, kind) && old.is_none_or(|old| holds(old, kind)));
     changed.extend(ended.map(|kind| json!({"type": kind, "$patch": "delete"})));
     (!changed.is_empty()).then_some(Value::Array(changed))
+}
+
+/// A map, with what the old one has and the new one has not as null, at every depth.
+fn without(old: Option<&Value>, new: &Value) -> Value {
+    let (Some(Value::Object(old)), Value::Object(new)) = (old, new) else {
+        return new.clone();
+    };
+    let mut all: Map<String, Value> = new
+        .iter()
+        .map(|(key, value)| (key.clone(), without(old.get(key), value)))
+        .collect();
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        all.insert(key.clone(), Value::Null);
+    }
+    all.into()
 }
 
 fn replace(list: &Value) -> Value {

@@ -165,7 +165,8 @@ fn a_running_pod_in_full() {
     b["containerID"] = json!("containerd://b-0");
     b["state"] = json!({"running": {"startedAt": "2026-01-01T00:00:12Z"}});
     let want = json!({
-        "phase": "Running", "qosClass": "BestEffort", "observedGeneration": 1,
+        "phase": "Running", "qosClass": "BestEffort",
+        "resources": {}, "observedGeneration": 1,
         "startTime": "2026-01-01T00:00:01Z",
         "hostIP": "192.168.1.10", "hostIPs": [{"ip": "192.168.1.10"}],
         "podIP": "10.244.1.5", "podIPs": [{"ip": "10.244.1.5"}],

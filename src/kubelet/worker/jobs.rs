@@ -61,7 +61,7 @@ impl Workers {
             self.start_stop(slot, state, stop);
         }
         for (id, name) in work.resizes {
-            self.start_resize(slot, state, id, &name);
+            self.start_resize(slot, state, observed, (id, &name));
         }
         match work.sandbox {
             Some(attempt) => self.start_sandbox(slot, state, observed, (work.clean_up, attempt)),
@@ -125,15 +125,35 @@ impl Workers {
         });
     }
 
-    fn start_resize(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, id: ContainerId, name: &str) {
+    fn start_resize(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        observed: &Observed,
+        (id, name): (ContainerId, &str),
+    ) {
         let Some((spec, _)) = state.pod.container(name) else {
             return;
         };
         let (resources, pod) = (self.context.limits.update(&state.pod, spec), state.pod.clone());
+        let has = observed
+            .containers
+            .iter()
+            .find(|c| c.id == id)
+            .and_then(|c| c.limits);
+        let gets = u64::try_from(resources.memory_limit_in_bytes).ok();
+        let lowers = gets
+            .filter(|gets| has.is_some_and(|has| has.memory == 0 || i128::from(*gets) < has.memory.into()));
+        let (lowers_pod, name) = (self.lowers_pod(state), name.to_owned());
         let (context, observer) = (self.context.clone(), self.observer.clone());
         let key = Key::Resize(id.clone());
         self.spawn(slot, state, key.clone(), async move {
-            let done = execute::resize_container(&context, &pod, &id, resources).await;
+            let done = async {
+                execute::check_pod_memory(&context, &pod, lowers_pod)?;
+                execute::check_memory(&context, &pod, (&id, &name), lowers)?;
+                execute::resize_container(&context, &id, resources).await
+            };
+            let done = done.await;
             observer.doubt(&pod.metadata.uid, &id);
             Done::Plain(key, done)
         });

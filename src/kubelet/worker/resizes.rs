@@ -1,31 +1,102 @@
 //! Resizing Pods: the room there is on the node, and what is told of it.
 
-use super::Workers;
-use super::state::Resize;
+use super::state::{Done, Key, Resize, State};
+use super::{Slot, Workers};
 use crate::api::EventType;
+use crate::kubelet::execute;
+use crate::kubelet::plan::{Action, Plan};
 use crate::kubelet::quantity::{self, Amount};
+use crate::kubelet::resize::books::Books;
 use crate::kubelet::resize::{self, Room};
 use crate::model::PodUid;
+use crate::model::cgroup::CgroupSettings;
 use crate::model::pod::Pod;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
+use std::sync::{Arc, PoisonError};
 
 impl Workers {
+    /// Grants a Pod what it asks for, if there is room; whoever else waits is looked at again when it leaves some. One
+    /// Pod at a time, so that no room is given twice.
+    pub(super) fn grant(&self, state: &mut State, now: Timestamp) -> Option<Resize> {
+        let uid = state.pod.metadata.uid.clone();
+        state.recall_cgroup(self.context.cgroups.rules());
+        let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = state.grant(|| self.room(&books, &uid));
+        let over = state.computed.as_ref().is_some_and(|s| ended(s.phase.as_deref()));
+        let freed = if over || state.finished || !state.in_api && state.jobs.is_empty() {
+            books.remove(&uid)
+        } else {
+            books.set(&uid, state.entry(now))
+        };
+        let waiting = if freed { books.waiting() } else { Vec::new() };
+        drop(books);
+        for other in waiting.into_iter().filter(|other| *other != uid) {
+            self.marks.mark(other);
+        }
+        told
+    }
+
     /// What the node has for this Pod, besides all others.
-    pub(super) fn room(&self, uid: &PodUid) -> Room {
-        let mut others = [Amount::ZERO; 2];
-        for pod in self.source.uids().iter().filter_map(|uid| self.source.get(uid)) {
-            let over = matches!(&*pod.status.phase, "Succeeded" | "Failed");
-            if over || pod.metadata.uid == *uid {
+    fn room(&self, books: &Books, uid: &PodUid) -> Room {
+        let allocatable = ["cpu", "memory"].map(|r| quantity::of(&self.context.allocatable, r));
+        let mut unseen = [Amount::ZERO; 2];
+        for other in self.source.uids().iter().filter(|other| !books.has(other)) {
+            let told = self.source.status(other);
+            let over = told.as_ref().is_some_and(|status| ended(status.phase.as_deref()));
+            let Some(pod) = self.source.get(other).filter(|_| !over) else {
+                continue;
+            };
+            if ended(Some(&pod.status.phase)) {
                 continue;
             }
-            for (sum, amount) in others.iter_mut().zip(resize::requests(&pod)) {
+            for (sum, amount) in unseen.iter_mut().zip(resize::requests(&pod)) {
                 *sum = sum.plus(amount);
             }
         }
         Room {
-            allocatable: ["cpu", "memory"].map(|r| quantity::of(&self.context.allocatable, r)),
-            others,
+            others: books.others(uid, &allocatable, &unseen),
+            allocatable,
         }
+    }
+
+    /// Gives the Pod's cgroup what it needs first; true when containers have to wait for that.
+    pub(super) fn give_cgroup(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut State, plan: &Plan) -> bool {
+        if state.jobs.contains_key(&Key::Cgroup) {
+            return true;
+        }
+        let now = self.context.now();
+        let planned = plan
+            .actions
+            .iter()
+            .any(|a| matches!(a, Action::ResizeContainer { .. }));
+        let resizing = planned || state.jobs.keys().any(|key| matches!(key, Key::Resize(_)));
+        let wanted = self.context.cgroups.rules().pod(&state.pod);
+        let Some(next) = state.next_cgroup(&wanted, resizing) else {
+            return false;
+        };
+        if !state.free(&Key::Cgroup, now) {
+            return true;
+        }
+        state.give(next.clone());
+        let lowers = lowered(state.given.as_ref(), &next);
+        let (context, pod) = (self.context.clone(), state.pod.clone());
+        self.spawn(slot, state, Key::Cgroup, async move {
+            let given = async {
+                execute::check_pod_memory(&context, &pod, lowers)?;
+                context.cgroups.give(&pod, next).await
+            };
+            Done::Plain(Key::Cgroup, given.await)
+        });
+        true
+    }
+
+    /// The Pod's memory limit that is to be, if that is less than it has now.
+    pub(super) fn lowers_pod(&self, state: &State) -> Option<u64> {
+        lowered(
+            state.given.as_ref(),
+            &self.context.cgroups.rules().pod(&state.pod),
+        )
     }
 
     pub(super) fn tell_resize(&self, pod: &Pod, what: &Resize) {
@@ -62,4 +133,13 @@ impl Workers {
             self.context.tell(pod, EventType::Warning, "ResizeError", text);
         }
     }
+}
+
+fn lowered(given: Option<&CgroupSettings>, next: &CgroupSettings) -> Option<u64> {
+    let has = given?.memory;
+    next.memory.filter(|gets| has.is_none_or(|has| *gets < has))
+}
+
+fn ended(phase: Option<&str>) -> bool {
+    matches!(phase, Some("Succeeded" | "Failed"))
 }

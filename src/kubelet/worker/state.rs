@@ -3,14 +3,18 @@
 //! A plan knows only what the runtime shows; jobs under way are not visible there yet. So what a plan says about a
 //! container whose start is under way is not done a second time, and its memory of that container is not taken over.
 
+use crate::kubelet::cgroup::plan::Rules;
 use crate::kubelet::eviction;
 use crate::kubelet::execute::{StartError, Steering};
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{
     Action, Intent, Memory, Plan, PodFailure, note_failure, note_sandbox_failure, recall,
 };
+use crate::kubelet::qos::{self, Qos};
+use crate::kubelet::resize::books::{Entry, Requests, Wish};
 use crate::kubelet::resize::{self, Grants, Pending, Room};
 use crate::kubelet::volume::Paths;
+use crate::model::cgroup::CgroupSettings;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, Meta};
 use jiff::{SignedDuration, Timestamp};
@@ -32,6 +36,8 @@ pub(super) enum Key {
     Stop(ContainerId),
     /// Give a container other requests and limits.
     Resize(ContainerId),
+    /// Give the Pod's cgroup what its containers will need, or what they have left.
+    Cgroup,
     /// Set up volumes.
     Volumes,
     /// Remove the volumes of a Pod that has ended.
@@ -107,6 +113,14 @@ pub(super) struct State {
     granted: Option<Grants>,
     /// Why they are not what the Pod asks for.
     pub(super) pending: Option<Pending>,
+    /// All it asks for, when it cannot have it.
+    wish: Option<Requests>,
+    /// What the Pod's cgroup has been given; `None` before the first look.
+    pub(super) given: Option<CgroupSettings>,
+    /// What it is being given.
+    giving: Option<CgroupSettings>,
+    /// A resize has been granted, and nobody was told that it is under way.
+    pub(super) resize_started: bool,
     /// The API server has the Pod.
     pub(super) in_api: bool,
     /// When this agent first saw the Pod.
@@ -134,6 +148,10 @@ impl State {
             pod,
             granted: None,
             pending: None,
+            wish: None,
+            given: None,
+            giving: None,
+            resize_started: false,
             in_api,
             seen: now,
             memory: None,
@@ -193,6 +211,47 @@ impl State {
         }
     }
 
+    /// Before the first grant: what the Pod's cgroup was given by whoever made it.
+    pub(super) fn recall_cgroup(&mut self, rules: &Rules) {
+        if self.given.is_none() {
+            let told = resize::with(&self.pod, &resize::told(&self.pod));
+            self.given = Some(rules.pod(&told));
+        }
+    }
+
+    /// What the Pod's cgroup is to be given now. Containers are not resized before it has that.
+    pub(super) fn next_cgroup(&self, wanted: &CgroupSettings, resizing: bool) -> Option<CgroupSettings> {
+        resize::next(self.given.as_ref()?, wanted, resizing)
+    }
+
+    /// The Pod's cgroup is being given this.
+    pub(super) fn give(&mut self, settings: CgroupSettings) {
+        self.giving = Some(settings);
+    }
+
+    fn given(&mut self) {
+        let (Some(new), Some(all)) = (self.giving.take(), self.given.as_mut()) else {
+            return;
+        };
+        all.cpu_shares = new.cpu_shares.or(all.cpu_shares);
+        all.cpu_max = new.cpu_max.or(all.cpu_max);
+        all.memory = new.memory.or(all.memory);
+    }
+
+    /// For the books of the node.
+    pub(super) fn entry(&self, now: Timestamp) -> Entry {
+        let wish = self.wish.map(|requests| Wish {
+            requests,
+            priority: self.pod.spec.priority.unwrap_or(0),
+            guaranteed: qos::class(&self.pod) == Qos::Guaranteed,
+            since: now,
+        });
+        Entry {
+            granted: resize::requests(&self.pod),
+            wish,
+        }
+    }
+
     /// Grants the requests and limits the Pod asks for, as far as there is room. Returns what is to be told of that.
     pub(super) fn grant(&mut self, room: impl FnOnce() -> Room) -> Option<Resize> {
         if !self.in_api {
@@ -200,6 +259,7 @@ impl State {
         }
         let asked = self.pod.clone();
         let granted = self.granted.take().unwrap_or_else(|| resize::told(&asked));
+        self.wish = None;
         if resize::settled(&asked, &granted) {
             self.pending = None;
             self.granted = Some(resize::asked(&asked));
@@ -213,11 +273,14 @@ impl State {
                 self.start_afresh(&other);
                 self.pending = None;
                 self.granted = Some(new);
+                self.resize_started = true;
                 Some(Resize::Started)
             }
             Some(pending) => {
                 self.pod = Arc::new(resize::with(&asked, &granted));
                 self.granted = Some(granted);
+                // What can never be is no reason for others to wait.
+                self.wish = (pending.reason == "Deferred").then(|| resize::requests(&asked));
                 let new = self.pending.as_ref() != Some(&pending);
                 self.pending = Some(pending.clone());
                 new.then_some(Resize::Pending(asked, pending))
@@ -271,7 +334,7 @@ impl State {
 
     fn settle_plain(&mut self, key: Key, result: Result<(), String>, now: Timestamp) {
         self.jobs.remove(&key);
-        if let Key::Resize(_) = key {
+        if let Key::Resize(_) | Key::Cgroup = key {
             let error = result.as_ref().err().map(|message| message.as_str().into());
             self.memory.get_or_insert_default().resize_error = error;
         }
@@ -281,6 +344,10 @@ impl State {
             }
             (Key::Leftovers, Ok(())) => self.finished = true,
             (Key::Release, Ok(())) => self.volumes.released = true,
+            (Key::Cgroup, Ok(())) => {
+                self.cooldowns.remove(&Key::Cgroup);
+                self.given();
+            }
             // Should the runtime not do what it says, it is not asked in a loop.
             (key @ Key::Resize(_), Ok(())) => self.cool(key, now),
             (key, Ok(())) => drop(self.cooldowns.remove(&key)),

@@ -29,6 +29,12 @@ pub struct PodStatus {
     pub init_container_statuses: Vec<ContainerStatus>,
     /// Ephemeral container statuses last reported.
     pub ephemeral_container_statuses: Vec<ContainerStatus>,
+    /// Requests the node has granted to the Pod as a whole.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub allocated_resources: BTreeMap<Box<str>, Quantity>,
+    /// Requests and limits the Pod as a whole runs with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
 }
 
 /// One entry of `status.podIPs`.

@@ -1,9 +1,6 @@
-//! PURE. Settings of a cgroup as what is written to, and read from, its files on v1 and v2.
+//! PURE. Settings of a cgroup as what is written to its files on v1 and v2.
 
 use crate::model::cgroup::{CgroupSettings, CpuMax, page_name};
-
-/// CFS period where nothing else is said, microseconds.
-const PERIOD: u64 = 100_000;
 
 /// One file of a cgroup.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,48 +64,10 @@ pub(super) fn writes(settings: &CgroupSettings, v2: bool) -> Vec<Write> {
     all
 }
 
-/// Files that hold what [`writes`] sets, but for huge pages: `read` gives a file's text.
-pub(super) fn settings(v2: bool, read: impl Fn(&'static str, &str) -> Option<String>) -> CgroupSettings {
-    let number = |controller, file: &str| read(controller, file)?.trim().parse::<u64>().ok();
-    let memory_file = if v2 { "memory.max" } else { "memory.limit_in_bytes" };
-    CgroupSettings {
-        cpu_shares: if v2 {
-            number("cpu", "cpu.weight").map(shares)
-        } else {
-            number("cpu", "cpu.shares")
-        },
-        cpu_max: if v2 {
-            read("cpu", "cpu.max").and_then(|text| cpu_max(&text))
-        } else {
-            number("cpu", "cpu.cfs_period_us").map(|period| CpuMax {
-                quota: number("cpu", "cpu.cfs_quota_us"),
-                period,
-            })
-        },
-        // v1 shows "no limit" as the largest number of whole pages.
-        memory: number("memory", memory_file).filter(|bytes| *bytes < 1 << 62),
-        pids: number("pids", "pids.max"),
-        hugepages: Default::default(),
-    }
-}
-
-/// `max 100000`, `50000 100000`.
-fn cpu_max(text: &str) -> Option<CpuMax> {
-    let mut words = text.split_whitespace();
-    let quota = words.next()?.parse().ok();
-    let period = words.next().map_or(Some(PERIOD), |word| word.parse().ok())?;
-    Some(CpuMax { quota, period })
-}
-
 /// `cpu.shares` (2 to 262144) → `cpu.weight` (1 to 10000) in a straight line, as kubelet does for the cgroups it makes
 /// itself. (Runtimes bend the line since 2025, so that 1024 is 100; see [`super::cpu_weight`].)
 pub(super) fn weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
-}
-
-/// The way back.
-fn shares(weight: u64) -> u64 {
-    (weight.clamp(1, 10_000) - 1) * 262_142 / 9999 + 2
 }
 
 #[cfg(test)]

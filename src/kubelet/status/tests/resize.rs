@@ -93,3 +93,62 @@ fn a_wish_that_is_not_granted_is_told() {
         "a Pod that is over wants nothing more"
     );
 }
+
+#[test]
+fn every_pod_tells_of_itself_as_a_whole() {
+    let mut p = pod("p", &["a"]);
+    let list = |cpu: &str, memory: &str| -> BTreeMap<Box<str>, Quantity> {
+        [("cpu", cpu), ("memory", memory)]
+            .map(|(n, q)| (n.into(), Quantity(q.into())))
+            .into()
+    };
+    p.spec.containers[0].resources = Resources {
+        requests: list("100m", "64Mi"),
+        limits: list("200m", "128Mi"),
+    };
+    let mut case = Case::new(p, observed(vec![]));
+    let json = |status: &PodStatus| serde_json::to_value(status).unwrap();
+    let pending = json(&case.status());
+    assert_eq!(
+        pending["allocatedResources"],
+        serde_json::json!({"cpu": "100m", "memory": "64Mi"})
+    );
+    let asked = serde_json::json!({
+        "requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": "200m", "memory": "128Mi"},
+    });
+    assert_eq!(pending["resources"], asked);
+    // While it runs: what its cgroup has.
+    case.observed = observed(vec![running("a", 0, 10)]);
+    case.previous = Some(case.status());
+    case.memory.cgroup = crate::model::cgroup::CgroupSettings {
+        cpu_shares: Some(153),
+        memory: Some(96 << 20),
+        ..Default::default()
+    };
+    let given = json(&case.status());
+    let has =
+        serde_json::json!({"requests": {"cpu": "150m", "memory": "64Mi"}, "limits": {"memory": "96Mi"}});
+    assert_eq!(given["resources"], has);
+    let change = patch(Some(&case.previous.clone().unwrap()), &case.status()).unwrap();
+    assert_eq!(
+        change["resources"]["limits"]["cpu"],
+        serde_json::Value::Null,
+        "{change}"
+    );
+    assert!(
+        change["resources"]["limits"]
+            .as_object()
+            .unwrap()
+            .contains_key("cpu")
+    );
+}
+
+#[test]
+fn a_pod_that_asks_for_nothing_has_nothing() {
+    let mut case = Case::new(pod("p", &["a"]), observed(vec![running("a", 0, 10)]));
+    case.previous = Some(case.status());
+    case.memory.cgroup.cpu_shares = Some(2);
+    let status = serde_json::to_value(case.status()).unwrap();
+    assert_eq!(status["resources"], serde_json::json!({}));
+    assert_eq!(status.get("allocatedResources"), None);
+}

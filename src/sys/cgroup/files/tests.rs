@@ -1,12 +1,11 @@
 use super::*;
-use std::collections::BTreeMap;
 
 fn everything() -> CgroupSettings {
     CgroupSettings {
         cpu_shares: Some(1024),
         cpu_max: Some(CpuMax {
             quota: Some(50_000),
-            period: PERIOD,
+            period: 100_000,
         }),
         memory: Some(1 << 30),
         pids: Some(100),
@@ -70,43 +69,6 @@ fn no_quota_is_said_and_what_is_not_set_is_left_alone() {
 }
 
 #[test]
-fn what_is_written_can_be_read() {
-    for v2 in [true, false] {
-        let mut wanted = everything();
-        wanted.hugepages.clear();
-        let files: BTreeMap<_, _> = writes(&wanted, v2)
-            .into_iter()
-            .map(|w| (w.file, w.value))
-            .collect();
-        let mut found = settings(v2, |_, file| files.get(file).map(|text| format!("{text}\n")));
-        if v2 {
-            assert_eq!(found.cpu_shares, Some(998), "a weight stands for some shares");
-            found.cpu_shares = wanted.cpu_shares;
-        }
-        assert_eq!(found, wanted);
-    }
-    let none = |_: &'static str, file: &str| match file {
-        "cpu.max" => Some("max 100000".to_owned()),
-        "memory.max" | "pids.max" => Some("max".to_owned()),
-        "memory.limit_in_bytes" => Some("9223372036854771712".to_owned()),
-        "cpu.cfs_period_us" => Some("100000".to_owned()),
-        "cpu.cfs_quota_us" => Some("-1".to_owned()),
-        _ => None,
-    };
-    for v2 in [true, false] {
-        let free = CgroupSettings {
-            cpu_max: Some(CpuMax {
-                quota: None,
-                period: PERIOD,
-            }),
-            ..CgroupSettings::default()
-        };
-        assert_eq!(settings(v2, none), free, "no limits");
-        assert_eq!(settings(v2, |_, _| None), CgroupSettings::default());
-    }
-}
-
-#[test]
 fn weights_are_kubelets() {
     for (shares_, weight_) in [
         (0, 1),
@@ -118,10 +80,6 @@ fn weights_are_kubelets() {
         (u64::MAX, 10_000),
     ] {
         assert_eq!(weight(shares_), weight_, "{shares_}");
-    }
-    for (weight_, shares_) in [(1, 2), (39, 998), (100, 2597), (10_000, 262_144)] {
-        assert_eq!(shares(weight_), shares_, "{weight_}");
-        assert!(weight(shares(weight_)) <= weight_);
     }
 }
 
