@@ -234,13 +234,17 @@ pub struct TokenRequest {
     pub pod_uid: PodUid,
 }
 
-/// Reads of configuration data for volumes, environment and pulls.
+/// Reads of configuration data for sandboxes, volumes, environment and pulls.
 #[async_trait]
 pub trait ConfigData: Send + Sync {
+    /// The handler that a RuntimeClass names, empty for the runtime's default; `None` when there is no such class.
+    async fn runtime_handler(&self, class: &str) -> Result<Option<Box<str>>>;
     /// A ConfigMap; `None` when it does not exist.
     async fn config_map(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>>;
     /// A Secret; `None` when it does not exist.
     async fn secret(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>>;
+    /// A ServiceAccount, its metadata only; `None` when it does not exist.
+    async fn service_account(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>>;
     /// A bound token by TokenRequest.
     async fn token(&self, request: &TokenRequest) -> Result<Token>;
 }

@@ -12,6 +12,7 @@ mod eviction;
 mod fields;
 mod flags;
 mod gates;
+mod images;
 mod kubelet_flags;
 mod names;
 mod resources;
@@ -29,9 +30,10 @@ pub use sections::levels_of_klog;
 pub use tls::{CIPHER_SUITES, CURVES};
 pub use types::{
     ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, ImageGcConfig, KubeletConfig, LogFormat,
-    LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, ServerConfig, Taint, TaintEffect,
-    TelemetryConfig,
+    LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, PullLimits, PullVerification,
+    ServerConfig, Taint, TaintEffect, TelemetryConfig,
 };
+pub use values::duration as parse_duration;
 
 use settings::Settings;
 use std::path::{Path, PathBuf};

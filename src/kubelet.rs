@@ -50,7 +50,10 @@ use dirs::Dirs;
 use env::ServiceEnv;
 use eviction::Pressures;
 use eviction::manage::Care;
+use images::ImageManager;
 use images::gc::ImageGc;
+use images::providers::{self, Providers};
+use images::sources::Sources;
 use jiff::Timestamp;
 use metrics::KubeletMetrics;
 use node::own::OwnNode;
@@ -105,6 +108,17 @@ impl fmt::Debug for KubeletDeps {
     }
 }
 
+/// Why the pod side cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The node.
+    #[error(transparent)]
+    Node(#[from] node::Error),
+    /// Credential providers.
+    #[error(transparent)]
+    Providers(#[from] providers::Error),
+}
+
 /// The node agent's pod side.
 #[derive(Debug)]
 pub struct Kubelet {
@@ -112,20 +126,29 @@ pub struct Kubelet {
     changes: mpsc::Receiver<Change<Pod>>,
     ips: Vec<IpAddr>,
     agent: NodeAgent,
+    images: Arc<ImageManager>,
 }
 
 impl Kubelet {
     /// Takes the seams and the watch on this node's Pods. Fails when the node has no address to report, or less than
-    /// is reserved of it.
-    pub fn new(deps: KubeletDeps, changes: mpsc::Receiver<Change<Pod>>) -> Result<Self, node::Error> {
+    /// is reserved of it, and when its credential providers cannot be used.
+    pub fn new(deps: KubeletDeps, changes: mpsc::Receiver<Change<Pod>>) -> Result<Self, Error> {
         let ips = node::addresses(&deps.config)?;
         let (runtime, nodes, events) = (deps.runtime.clone(), deps.nodes.clone(), deps.events.clone());
         let agent = NodeAgent::new(deps.config.clone(), ips.clone(), runtime, nodes, events)?;
+        let providers = match &deps.config.credential_providers {
+            Some((file, dir)) => Providers::load((file, dir), &deps.config_data, &deps.metrics)?,
+            None => Providers::default(),
+        };
+        let sources = Sources::new(&deps.config.root_dir, providers);
+        let images =
+            ImageManager::new(deps.images.clone(), &deps.config, sources).with_metrics(deps.metrics.clone());
         Ok(Self {
             deps,
             changes,
             ips,
             agent,
+            images: Arc::new(images),
         })
     }
 
@@ -136,6 +159,7 @@ impl Kubelet {
             changes,
             ips,
             agent,
+            images,
         } = self;
         let node = pods::NodeSide {
             ips,
@@ -143,10 +167,11 @@ impl Kubelet {
             enforced: node::allocatable::enforced(agent.facts()),
             machine: agent.facts().machine.clone(),
             own: OwnNode::new(deps.nodes.clone(), deps.own_node.clone(), agent.registered()),
+            images: images.clone(),
         };
         let source = Arc::new(Source::default());
         let image_gc = Arc::new(ImageGc::new(
-            (deps.runtime.clone(), deps.images.clone()),
+            (deps.runtime.clone(), deps.images.clone(), images),
             deps.events.clone(),
             source.clone(),
             deps.config.clone(),

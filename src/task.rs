@@ -3,6 +3,7 @@
 pub mod backoff;
 pub mod bounded;
 pub mod drain;
+pub mod flights;
 pub mod keyed;
 pub mod ready;
 pub mod say;
@@ -10,6 +11,7 @@ pub mod say;
 pub use backoff::Backoff;
 pub use bounded::{BoundedRunner, Bounds};
 pub use drain::{Drain, DrainSignal};
+pub use flights::Flights;
 pub use keyed::Keyed;
 pub use ready::{Ready, ReadyGuard};
 pub use say::SayOnce;

@@ -40,8 +40,12 @@ mod node_security;
 mod pod_network;
 #[path = "cluster/pods.rs"]
 mod pods;
+#[path = "cluster/private_images.rs"]
+mod private_images;
 #[path = "cluster/resources.rs"]
 mod resources;
+#[path = "cluster/runtime_class.rs"]
+mod runtime_class;
 #[path = "cluster/services.rs"]
 mod services;
 #[path = "cluster/stream.rs"]
@@ -145,6 +149,9 @@ const TOGETHER: &[Case] = &[
     ("node_security::path_tricks", node_security::path_tricks),
     ("node_security::tokens", node_security::tokens),
     ("node_security::too_large", node_security::too_large),
+    ("private_images::secrets", private_images::secrets),
+    ("private_images::policies", private_images::policies),
+    ("runtime_class::handlers", runtime_class::handlers),
     ("bad_input::command", bad_input::command),
     (
         "bad_input::volume_of_missing_config_map",
@@ -182,6 +189,10 @@ const ALONE: &[Case] = &[
     ("eviction::memory_pressure", eviction::memory_pressure),
     ("eviction::disk_pressure", eviction::disk_pressure),
     ("eviction::unused_images", eviction::unused_images),
+    (
+        "private_images::node_credentials",
+        private_images::node_credentials,
+    ),
     ("join::kubeadm", kubeadm::join),
     ("last::nothing_left", last::nothing_left),
 ];

@@ -33,6 +33,7 @@ pub struct ConfigReader {
 enum Kind {
     ConfigMap,
     Secret,
+    ServiceAccount,
 }
 
 type Key = (Kind, NamespacedName);
@@ -62,6 +63,7 @@ impl ConfigReader {
         let resource = match kind {
             Kind::ConfigMap => "configmaps",
             Kind::Secret => "secrets",
+            Kind::ServiceAccount => "serviceaccounts",
         };
         let path = format!("/api/v1/namespaces/{}/{resource}/{}", name.namespace, name.name);
         let answer =
@@ -107,14 +109,30 @@ struct TokenStatus {
     expiration_timestamp: Timestamp,
 }
 
+/// `node.k8s.io/v1.RuntimeClass`, as far as it matters.
+#[derive(Deserialize)]
+struct RuntimeClass {
+    handler: Box<str>,
+}
+
 #[async_trait]
 impl ConfigData for ConfigReader {
+    async fn runtime_handler(&self, class: &str) -> Result<Option<Box<str>>> {
+        let path = format!("/apis/node.k8s.io/v1/runtimeclasses/{class}");
+        let class = found(self.client.call::<RuntimeClass>(Call::get(path)).await)?;
+        Ok(class.map(|class| class.handler))
+    }
+
     async fn config_map(&self, name: &NamespacedName) -> Answer {
         self.read(Kind::ConfigMap, name).await
     }
 
     async fn secret(&self, name: &NamespacedName) -> Answer {
         self.read(Kind::Secret, name).await
+    }
+
+    async fn service_account(&self, name: &NamespacedName) -> Answer {
+        self.read(Kind::ServiceAccount, name).await
     }
 
     async fn token(&self, request: &TokenRequest) -> Result<Token> {

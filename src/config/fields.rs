@@ -291,6 +291,13 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("imageMaximumGCAge", Duration, r#""0s""#, "", ""),
     Field::acts("imageGCHighThresholdPercent", PERCENT, "85", "image-gc-high-threshold", "Disk use in percent from which on unused images are removed; 100 for never").zero(),
     Field::acts("imageGCLowThresholdPercent", PERCENT, "80", "image-gc-low-threshold", "Disk use in percent they are removed down to").zero(),
+    // Images.
+    Field::acts("serializeImagePulls", Bool, "true", "serialize-image-pulls", "Pull one image at a time"),
+    Field::acts("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), "null", "", ""),
+    Field::acts("registryPullQPS", COUNT, "5", "registry-qps", "Most image pulls in a second; 0 for no limit").zero(),
+    Field::acts("registryBurst", COUNT, "10", "registry-burst", "Most image pulls at once, within --registry-qps"),
+    Field::acts("imagePullCredentialsVerificationPolicy", OneOf(&["NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"]), r#""NeverVerifyPreloadedImages""#, "", ""),
+    Field::acts("preloadedImagesVerificationAllowlist", Texts, "[]", "", ""),
     Field::acts("nodeStatusMaxImages", Kind::Int(-1, i32::MAX as i64), "50", "node-status-max-images", "Most images the Node's status names; -1 for all").zero(),
     // What we always do.
     Field::must("readOnlyPort", PORT_OR_NONE, "0", "read-only-port", "there is no port without authentication; use 0"),
@@ -317,10 +324,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("syncFrequency", Duration, "sync-frequency"),
     Field::nothing("fileCheckFrequency", Duration, "file-check-frequency"),
     Field::nothing("httpCheckFrequency", Duration, "http-check-frequency"),
-    Field::nothing("registryPullQPS", COUNT, "registry-qps"),
-    Field::nothing("registryBurst", COUNT, "registry-burst"),
-    Field::nothing("imagePullCredentialsVerificationPolicy", OneOf(&["NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"]), ""),
-    Field::nothing("preloadedImagesVerificationAllowlist", Texts, ""),
     Field::nothing("eventRecordQPS", COUNT, "event-qps"),
     Field::nothing("eventBurst", COUNT, "event-burst"),
     Field::nothing("oomScoreAdj", Kind::Int(-1000, 1000), "oom-score-adj"),
@@ -337,8 +340,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("contentType", Text, "kube-api-content-type"),
     Field::nothing("kubeAPIQPS", COUNT, "kube-api-qps"),
     Field::nothing("kubeAPIBurst", COUNT, "kube-api-burst"),
-    Field::nothing("serializeImagePulls", Bool, "serialize-image-pulls"),
-    Field::nothing("maxParallelImagePulls", Kind::Int(1, i32::MAX as i64), ""),
     Field::nothing("iptablesMasqueradeBit", Kind::Int(0, 31), ""),
     Field::nothing("iptablesDropBit", Kind::Int(0, 31), ""),
     // One log at a time, however many: compressing is the work.
@@ -372,8 +373,6 @@ pub(super) const OTHER_FLAGS: &[(&str, bool)] = &[
     ("maximum-dead-containers", false),
     ("experimental-mounter-path", false),
     ("experimental-allocatable-ignore-eviction", true),
-    ("image-credential-provider-config", false),
-    ("image-credential-provider-bin-dir", false),
     // Gone since 1.35, but still in files that older kubeadms have written.
     ("pod-infra-container-image", false),
     ("container-runtime", false),

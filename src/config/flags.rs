@@ -56,6 +56,12 @@ pub struct Flags {
     /// Address of this node, at most one per IP family; that of the default route when not given
     #[arg(long, value_delimiter = ',', value_name = "IP")]
     pub node_ip: Vec<IpAddr>,
+    /// CredentialProviderConfig, a file or a directory of them: programs that know credentials for registries
+    #[arg(long, value_name = "PATH")]
+    pub image_credential_provider_config: Option<PathBuf>,
+    /// Where these programs are
+    #[arg(long, value_name = "DIR")]
+    pub image_credential_provider_bin_dir: Option<PathBuf>,
     /// Labels for this node
     #[arg(long, value_delimiter = ',', value_name = "KEY=VALUE")]
     pub node_labels: Vec<String>,

@@ -3,13 +3,14 @@
 use super::check;
 use super::eviction;
 use super::gates;
+use super::images;
 use super::names::{is_dns_subdomain, label, taint_of};
 use super::resources;
 use super::settings::Settings;
 use super::values::quantity;
 use super::{
-    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, ImageGcConfig, KubeletConfig,
-    LogRotation, NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, KubeletConfig, LogRotation,
+    NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
 };
 use crate::model::sysctl::Pattern;
 use serde_json::Value;
@@ -106,7 +107,10 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             interval: settings.duration("containerLogMonitorInterval"),
         },
         eviction: eviction::config(settings)?,
-        image_gc: image_gc(settings)?,
+        image_gc: images::gc(settings)?,
+        pulls: images::pulls(settings)?,
+        pull_verification: images::verification(settings)?,
+        credential_providers: images::providers(flags)?,
         volume_stats: settings.duration("volumeStatsAggPeriod"),
         max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
         resources: resources::config(settings)?,
@@ -126,29 +130,6 @@ fn restart_pause(settings: &Settings) -> Result<Duration, Error> {
     }
     let problem = format!("{:?} is not between 1s and 300s", settings.text(field));
     Err(Error::new(field, problem))
-}
-
-fn image_gc(settings: &Settings) -> Result<ImageGcConfig, Error> {
-    let (high, low) = ("imageGCHighThresholdPercent", "imageGCLowThresholdPercent");
-    let config = ImageGcConfig {
-        min_age: settings.duration("imageMinimumGCAge"),
-        max_age: settings.duration("imageMaximumGCAge"),
-        high: settings.number(high),
-        low: settings.number(low),
-    };
-    if config.low >= config.high {
-        return Err(Error::new(
-            low,
-            format!("{} must be less than {high} {}", config.low, config.high),
-        ));
-    }
-    if !config.max_age.is_zero() && config.max_age <= config.min_age {
-        return Err(Error::new(
-            "imageMaximumGCAge",
-            "it must be greater than imageMinimumGCAge",
-        ));
-    }
-    Ok(config)
 }
 
 fn taints(all: &[Value]) -> Vec<Taint> {

@@ -70,6 +70,12 @@ pub struct KubeletConfig {
     pub image_gc: ImageGcConfig,
     /// `volumeStatsAggPeriod`: how old what is known of volumes' disk use may be.
     pub volume_stats: Duration,
+    /// How many images are pulled.
+    pub pulls: PullLimits,
+    /// `imagePullCredentialsVerificationPolicy`: who may use images that are there already.
+    pub pull_verification: PullVerification,
+    /// `--image-credential-provider-config` and `--image-credential-provider-bin-dir`.
+    pub credential_providers: Option<(PathBuf, PathBuf)>,
     /// `nodeStatusMaxImages`; `None` for all.
     pub max_images: Option<usize>,
     /// Cgroups, and what the node keeps from Pods.
@@ -100,6 +106,41 @@ impl Default for ImageGcConfig {
             low: 80,
         }
     }
+}
+
+/// How many images are pulled; defaults are upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PullLimits {
+    /// Most at a time, by `serializeImagePulls` and `maxParallelImagePulls`; `None` for any number.
+    pub parallel: Option<usize>,
+    /// `registryPullQPS`: most in a second in the long run; 0 for any number.
+    pub per_second: u32,
+    /// `registryBurst`: most at once.
+    pub burst: u32,
+}
+
+impl Default for PullLimits {
+    fn default() -> Self {
+        Self {
+            parallel: Some(1),
+            per_second: 5,
+            burst: 10,
+        }
+    }
+}
+
+/// Which images that are there already may only be used by Pods whose credentials can pull them (KEP-2535).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PullVerification {
+    /// `NeverVerify`: none.
+    Never,
+    /// `NeverVerifyPreloadedImages`: those that this agent has pulled.
+    #[default]
+    Pulled,
+    /// `NeverVerifyAllowlistedImages`: all but these, by `preloadedImagesVerificationAllowlist`; `…/*` is a start.
+    NotListed(Vec<Box<str>>),
+    /// `AlwaysVerify`: all.
+    Always,
 }
 
 /// When containers' logs are rotated; defaults are upstream's.

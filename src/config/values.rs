@@ -53,8 +53,8 @@ pub(super) fn duration_nanos(text: &str) -> Option<i64> {
     Some(if negative { -total } else { total })
 }
 
-/// As [`duration_nanos`]; negative is none.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+/// Go's duration (`1m30s`, `1.5h`, `300ms`, `0`); `None` when it is none or negative.
+pub fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_nanos(u64::try_from(duration_nanos(text)?).ok()?))
 }
 

@@ -37,8 +37,8 @@ pub struct Context {
     pub runtime: Arc<dyn Runtime>,
     /// Images as the runtime has them.
     pub image_service: Arc<dyn cri::Images>,
-    /// Pull policy, parallel pulls, backoff.
-    pub images: ImageManager,
+    /// Pull policy, credentials, parallel pulls, backoff.
+    pub images: Arc<ImageManager>,
     /// Pod status and final deletion.
     pub pods: Arc<dyn Pods>,
     /// ConfigMaps, Secrets, tokens.

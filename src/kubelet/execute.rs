@@ -116,11 +116,7 @@ async fn try_create_sandbox(
     attempt: u32,
     seen: Timestamp,
 ) -> Result<(), String> {
-    if let Some(class) = &pod.spec.runtime_class_name {
-        return Err(format!(
-            "spec.runtimeClassName: RuntimeClass {class:?} is not supported by this node"
-        ));
-    }
+    let handler = runtime_handler(context, pod).await?;
     let (config, _, warnings) = sandbox_config(context, pod, attempt, seen).await?;
     for warning in warnings {
         if warning.reason == dns::MISSING {
@@ -141,13 +137,27 @@ async fn try_create_sandbox(
         .acquire()
         .await
         .expect("the semaphore is never closed");
-    let id = context
-        .runtime
-        .run_pod_sandbox(&config, "")
-        .await
-        .map_err(|e| words(&e))?;
+    let begin = tokio::time::Instant::now();
+    let made = context.runtime.run_pod_sandbox(&config, &handler).await;
+    context
+        .metrics
+        .sandbox_run(&handler, begin.elapsed(), made.is_ok());
+    let id = made.map_err(|e| words(&e))?;
     tracing::info!(pod.uid = %pod.metadata.uid, ns = %pod.metadata.namespace, name = %pod.metadata.name, sandbox = %id, attempt, "sandbox created");
     Ok(())
+}
+
+/// The runtime's handler for the Pod's RuntimeClass; empty is the runtime's default.
+async fn runtime_handler(context: &Context, pod: &Pod) -> Result<Box<str>, String> {
+    let class = pod.spec.runtime_class_name.as_deref().unwrap_or_default();
+    if class.is_empty() {
+        return Ok("".into());
+    }
+    match context.data.runtime_handler(class).await {
+        Ok(Some(handler)) => Ok(handler),
+        Ok(None) => Err(format!("runtimeclass.node.k8s.io {class:?} not found")),
+        Err(error) => Err(format!("failed to lookup RuntimeClass {class}: {error}")),
+    }
 }
 
 /// Gives a running container other requests and limits.

@@ -1,35 +1,43 @@
-//! Images for containers: policy, parallel deduplicated pulls, backoff, and kubelet's words for all of it.
+//! Images for containers: policy, credentials, parallel deduplicated pulls, backoff, and kubelet's words for all of it.
 //!
 //! [`ImageManager::ensure`] is the whole interface. It may be called by any number of pod workers at once:
 //! - the same image with the same credentials is downloaded once, whoever asks;
-//! - at most [`MAX_PARALLEL_PULLS`] downloads run at a time, the others wait;
+//! - not more downloads run at a time than the settings allow, the others wait;
 //! - a failed pull of a Pod's image backs off 10 s, 20 s, … 300 s, for that Pod and image only;
+//! - an image that one Pod's credentials have pulled is not simply there for the others (KEP-2535);
 //! - a caller that gives up (its Pod is deleted) stops the download when nobody else waits for it.
 
+pub mod access;
+mod backoff;
 pub mod gc;
+pub mod keyring;
+mod ledger;
+pub mod providers;
+mod pull;
 pub mod records;
 pub mod reference;
 mod report;
+pub mod sources;
 
 use crate::api::EventType;
+use crate::config::{KubeletConfig, PullVerification};
 use crate::cri::{self, Images, v1};
 use crate::kubelet::metrics::KubeletMetrics;
-use crate::model::PodUid;
-use crate::model::pod::PullPolicy;
-use futures::future::{BoxFuture, FutureExt, Shared, WeakShared};
-use std::collections::HashMap;
+use crate::model::pod::{Pod, PullPolicy};
+use access::{Proofs, Verdict};
+use backoff::Backoff;
+use jiff::Timestamp;
+use keyring::{Credential, Keyring};
+use ledger::Ledger;
+use pull::{Order, Pulled, Puller};
+use sources::Sources;
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
-/// Downloads at a time.
-pub const MAX_PARALLEL_PULLS: usize = 5;
-/// First pause after a failed pull.
-const BACKOFF_BASE: Duration = Duration::from_secs(10);
-/// Longest pause after a failed pull.
-const BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// A failure is shown as `ErrImagePull` this long before `ImagePullBackOff` takes its place.
 const SHOW_ERROR: Duration = Duration::from_secs(5);
 
@@ -65,14 +73,14 @@ pub struct ImageError {
 /// One container's wish for an image.
 #[derive(Clone, Copy, Debug)]
 pub struct ImageRequest<'a> {
-    /// The Pod, for its own backoff.
-    pub pod: &'a PodUid,
+    /// The Pod, for its own backoff and for who it is.
+    pub pod: &'a Pod,
     /// As the Pod's spec writes it.
     pub image: &'a str,
     /// When to pull.
     pub policy: PullPolicy,
-    /// Credentials, tried in order; none means an anonymous pull.
-    pub auth: &'a [v1::AuthConfig],
+    /// Credentials of the Pod's own; the node's are tried after them. None at all means an anonymous pull.
+    pub keyring: &'a Keyring,
     /// The sandbox the container will run in, if there is one already.
     pub sandbox_config: Option<&'a v1::PodSandboxConfig>,
 }
@@ -88,56 +96,57 @@ pub enum Decision {
     Refuse,
 }
 
-/// The pull policy, as a table. `present` is not looked at for `Always`.
-pub fn decide(policy: PullPolicy, present: bool) -> Decision {
-    match (policy, present) {
+/// The pull policy, as a table. `usable`: it is there, and the Pod may use it; not looked at for `Always`.
+pub fn decide(policy: PullPolicy, usable: bool) -> Decision {
+    match (policy, usable) {
         (PullPolicy::Always, _) | (PullPolicy::IfNotPresent, false) => Decision::Pull,
         (PullPolicy::IfNotPresent | PullPolicy::Never, true) => Decision::Use,
         (PullPolicy::Never, false) => Decision::Refuse,
     }
 }
 
-/// A finished download.
-#[derive(Clone, Debug)]
-struct Pulled {
-    image: ImageRef,
-    took: Duration,
-    bytes: u64,
-}
-
-type PullResult = Result<Pulled, Arc<[cri::Error]>>;
-type PullFuture = BoxFuture<'static, PullResult>;
-/// Image and credentials; kept in memory only while the download runs.
-type PullKey = (Box<str>, Vec<v1::AuthConfig>);
-
-/// Backoff of one Pod's image.
-#[derive(Clone, Debug)]
-struct Failed {
-    at: Instant,
-    pause: Duration,
-    /// `ErrImagePull: …` of the last try.
-    error: Box<str>,
-}
-
 /// See the module's words.
 pub struct ImageManager {
     images: Arc<dyn Images>,
-    slots: Arc<Semaphore>,
-    /// Downloads under way; entries whose waiters are all gone are swept on the next pull.
-    pulls: Mutex<Vec<(PullKey, WeakShared<PullFuture>)>>,
-    /// Failures by Pod and image; swept when twice the longest pause has passed.
-    failures: Mutex<HashMap<(PodUid, Box<str>), Failed>>,
+    puller: Puller,
+    backoff: Backoff,
+    sources: Sources,
+    verification: PullVerification,
+    ledger: Arc<Ledger>,
+    /// Pulls that the end of an earlier agent cut off were looked at.
+    adopted: OnceCell<()>,
     metrics: KubeletMetrics,
 }
 
+/// One request on its way; credentials are looked up once, and not before they are needed.
+struct Task<'a> {
+    request: ImageRequest<'a>,
+    /// The wanted name, with a tag or digest.
+    image: String,
+    /// Registry and path.
+    repository: String,
+    credentials: OnceCell<Vec<Credential>>,
+    on_event: &'a (dyn Fn(ImageEvent) + Send + Sync),
+}
+
+impl Task<'_> {
+    fn fail(&self, (event, error): (ImageEvent, ImageError)) -> ImageError {
+        (self.on_event)(event);
+        error
+    }
+}
+
 impl ImageManager {
-    /// A manager over the runtime's image service.
-    pub fn new(images: Arc<dyn Images>) -> Self {
+    /// A manager over the runtime's image service, with the node's own credentials.
+    pub fn new(images: Arc<dyn Images>, config: &KubeletConfig, sources: Sources) -> Self {
         Self {
+            puller: Puller::new(images.clone(), &config.pulls),
             images,
-            slots: Arc::new(Semaphore::new(MAX_PARALLEL_PULLS)),
-            pulls: Mutex::default(),
-            failures: Mutex::default(),
+            backoff: Backoff::default(),
+            sources,
+            verification: config.pull_verification.clone(),
+            ledger: Arc::new(Ledger::new(&config.root_dir)),
+            adopted: OnceCell::new(),
             metrics: KubeletMetrics::default(),
         }
     }
@@ -167,25 +176,33 @@ impl ImageManager {
         on_event: &(dyn Fn(ImageEvent) + Send + Sync),
     ) -> Result<ImageRef, ImageError> {
         let wanted = request.image;
-        let fail = |(event, error): (ImageEvent, ImageError)| {
+        let names =
+            reference::with_default_tag(wanted).and_then(|image| Ok((image, reference::repository(wanted)?)));
+        let (image, repository) = names.map_err(|e| {
+            let (event, error) = report::invalid_name(wanted, &e);
             on_event(event);
-            Err(error)
+            error
+        })?;
+        let task = Task {
+            request,
+            image,
+            repository,
+            credentials: OnceCell::new(),
+            on_event,
         };
-        let image = match reference::with_default_tag(wanted) {
-            Ok(image) => image,
-            Err(e) => return fail(report::invalid_name(wanted, &e)),
+        let present = self.present(&task.image, request.policy).await;
+        let present = present.map_err(|e| task.fail(report::inspect_failed(wanted, &e)))?;
+        let usable = match present {
+            Some(image) => self.may_use(&task, &image).await.then_some(image),
+            None => None,
         };
-        let present = match self.present(&image, request.policy).await {
-            Ok(present) => present,
-            Err(e) => return fail(report::inspect_failed(wanted, &e)),
-        };
-        match (decide(request.policy, present.is_some()), present) {
+        match (decide(request.policy, usable.is_some()), usable) {
             (Decision::Use, Some(image)) => {
                 on_event(report::already_present(wanted));
                 Ok(image)
             }
-            (Decision::Pull, _) => self.pull(&image, request, on_event).await,
-            (Decision::Refuse | Decision::Use, _) => fail(report::never_pull(wanted)),
+            (Decision::Pull, _) => self.pull(&task).await,
+            (Decision::Refuse | Decision::Use, _) => Err(task.fail(report::never_pull(wanted))),
         }
     }
 
@@ -197,31 +214,84 @@ impl ImageManager {
         Ok(found.map(|i| ImageRef(i.id.into())))
     }
 
-    async fn pull(
-        &self,
-        image: &str,
-        request: ImageRequest<'_>,
-        on_event: &(dyn Fn(ImageEvent) + Send + Sync),
-    ) -> Result<ImageRef, ImageError> {
-        let wanted = request.image;
-        let key = (request.pod.clone(), Box::from(wanted));
-        if let Some((rest, error)) = self.backing_off(&key) {
-            let (event, error) = report::back_off(wanted, &error, rest);
-            on_event(event);
-            return Err(error);
+    /// Whether a Pod may use an image that is there without asking the registry.
+    async fn may_use(&self, task: &Task<'_>, image: &ImageRef) -> bool {
+        self.adopt().await;
+        let (name, id) = (Box::<str>::from(task.request.image), image.0.clone());
+        let look = move |ledger: &Ledger| ledger.look(&name, &id);
+        let known = match self.ledger.with(look).await {
+            Ok(known) => known,
+            Err(_) => return false,
+        };
+        if !access::must_prove(&self.verification, task.request.image, known.ours) {
+            return true;
         }
-        on_event(report::pulling(wanted));
+        let record = known.record.as_ref();
+        let Some(proofs) = record.and_then(|record| record.proofs(task.request.image)) else {
+            return false;
+        };
+        if proofs.for_all() || proofs.is_empty() {
+            return proofs.for_all();
+        }
+        match access::prove(proofs, self.credentials(task).await) {
+            Verdict::Unproven => false,
+            Verdict::Proven => true,
+            Verdict::ProvenBy(new) => {
+                let (name, id) = (Box::<str>::from(task.request.image), image.0.clone());
+                let learn = move |ledger: &Ledger| ledger.learn(&name, &id, &new);
+                if let Err(error) = self.ledger.with(learn).await.and_then(|done| done) {
+                    tracing::warn!(image = task.request.image, %error, "credentials for the image will have to be looked at again");
+                }
+                true
+            }
+        }
+    }
+
+    /// Takes over the pulls that the end of an earlier agent has cut off; tried until the runtime answers.
+    async fn adopt(&self) {
+        let adopt = async || {
+            let left = self.ledger.with(Ledger::left_over).await.unwrap_or_default();
+            if !left.is_empty() {
+                let images = self.images.list_images().await?;
+                let adopt = move |ledger: &Ledger| ledger.adopt(&left, &images);
+                self.ledger.with(adopt).await.ok();
+            }
+            Ok::<(), cri::Error>(())
+        };
+        if let Err(error) = self.adopted.get_or_try_init(adopt).await {
+            tracing::debug!(%error, "pulls that were cut off are looked at later");
+        }
+    }
+
+    /// The Pod's credentials for the image, then the node's.
+    async fn credentials<'a>(&self, task: &'a Task<'_>) -> &'a [Credential] {
+        let look_up = async || {
+            let mut found = task.request.keyring.look_up(&task.repository);
+            found.extend(self.sources.look_up(task.request.pod, &task.repository).await);
+            found
+        };
+        task.credentials.get_or_init(look_up).await
+    }
+
+    async fn pull(&self, task: &Task<'_>) -> Result<ImageRef, ImageError> {
+        let wanted = task.request.image;
+        let key = (task.request.pod.metadata.uid.clone(), Box::from(wanted));
+        if let Some((rest, error)) = self.backoff.rest(&key) {
+            return Err(task.fail(report::back_off(wanted, &error, rest)));
+        }
+        (task.on_event)(report::pulling(wanted));
         let asked = Instant::now();
-        match self.download(image, request).await {
+        match self.recorded(task).await {
             Ok(pulled) => {
-                self.lock_failures().remove(&key);
-                on_event(report::pulled(wanted, pulled.took, asked.elapsed(), pulled.bytes));
-                Ok(pulled.image)
+                self.backoff.succeeded(&key);
+                let with_waiting = asked.elapsed();
+                self.metrics.image_pulled(pulled.bytes, with_waiting);
+                (task.on_event)(report::pulled(wanted, pulled.took, with_waiting, pulled.bytes));
+                Ok(ImageRef(pulled.image))
             }
             Err(errors) => {
-                let (event, error) = report::pull_failed(wanted, &errors);
-                on_event(event);
-                let pause = self.failed(key, &error);
+                let error = task.fail(report::pull_failed(wanted, &errors));
+                let pause = self.backoff.failed(key, error.to_string().into());
                 Err(ImageError {
                     retry_after: pause.min(SHOW_ERROR),
                     ..error
@@ -230,114 +300,52 @@ impl ImageManager {
         }
     }
 
-    /// Joins the download of the same image with the same credentials, or starts it.
-    async fn download(&self, image: &str, request: ImageRequest<'_>) -> PullResult {
-        let key: PullKey = (image.into(), request.auth.to_vec());
-        let running: Shared<PullFuture> = {
-            let mut pulls = self.pulls.lock().unwrap_or_else(|p| p.into_inner());
-            pulls.retain(|(_, pull)| pull.upgrade().is_some_and(|p| p.peek().is_none()));
-            let found = pulls.iter().find(|(k, _)| *k == key);
-            match found.and_then(|(_, pull)| pull.upgrade()) {
-                Some(pull) => pull,
-                None => {
-                    let sandbox = request.sandbox_config.cloned();
-                    let pull = self.start(key.clone(), sandbox).shared();
-                    pulls.extend(pull.downgrade().map(|weak| (key, weak)));
-                    pull
-                }
-            }
+    /// A download, with its traces in the ledger. One that is given up leaves its first trace there: the runtime may
+    /// have the image nevertheless.
+    async fn recorded(&self, task: &Task<'_>) -> Result<Pulled, Arc<[String]>> {
+        self.adopt().await;
+        let wanted: Box<str> = task.request.image.into();
+        let name = wanted.clone();
+        let begun = self.ledger.with(move |ledger| ledger.begin(&name)).await;
+        if let Err(error) = begun.and_then(|done| done) {
+            let words = format!("Failed to record image pull intent for container image {wanted:?}: {error}");
+            return Err(Arc::from([words]));
+        }
+        let credentials = self.credentials(task).await;
+        let order = Order {
+            image: task.image.as_str().into(),
+            logins: credentials.iter().map(|c| c.login.clone()).collect(),
         };
-        running.await
-    }
-
-    fn start(&self, (image, auth): PullKey, sandbox: Option<v1::PodSandboxConfig>) -> PullFuture {
-        let (images, slots, metrics) = (self.images.clone(), self.slots.clone(), self.metrics.clone());
-        async move {
-            let _slot = slots
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
-            let started = Instant::now();
-            let spec = v1::ImageSpec {
-                image: image.to_string(),
-                ..Default::default()
-            };
-            let pulled = pull_with(&*images, &spec, &auth, sandbox.as_ref()).await?;
-            // The size is for the event only; a pull is no failure for want of it.
-            let status = images.image_status(&pulled).await.ok().flatten();
-            let pulled = Pulled {
-                image: ImageRef(pulled.into()),
-                took: started.elapsed(),
-                bytes: status.map_or(0, |s| s.size),
-            };
-            metrics.image_pulled(pulled.bytes, pulled.took);
-            Ok(pulled)
+        let result = self.puller.pull(order, task.request.sandbox_config).await;
+        let done = result.as_ref().ok().map(|pulled| {
+            let used = pulled.login.and_then(|n| credentials.get(n));
+            (pulled.image.clone(), Proofs::of(used))
+        });
+        let name = wanted.clone();
+        let end = move |ledger: &Ledger| {
+            let done = done.as_ref().map(|(image, proofs)| (&**image, proofs));
+            ledger.end(&name, done)
+        };
+        if let Err(error) = self.ledger.with(end).await.and_then(|done| done) {
+            tracing::warn!(image = %wanted, %error, "how the image was pulled is not recorded");
         }
-        .boxed()
+        result
     }
 
-    /// The rest of the pause and the error it comes from.
-    fn backing_off(&self, key: &(PodUid, Box<str>)) -> Option<(Duration, Box<str>)> {
-        let failures = self.lock_failures();
-        let failed = failures.get(key)?;
-        let rest = failed.pause.checked_sub(failed.at.elapsed())?;
-        (!rest.is_zero()).then(|| (rest, failed.error.clone()))
-    }
-
-    /// Counts a failure and returns the pause it earns.
-    fn failed(&self, key: (PodUid, Box<str>), error: &ImageError) -> Duration {
-        let now = Instant::now();
-        let mut failures = self.lock_failures();
-        failures.retain(|_, f| now < f.at + 2 * BACKOFF_MAX);
-        let pause = failures
-            .get(&key)
-            .map_or(BACKOFF_BASE, |f| (f.pause * 2).min(BACKOFF_MAX));
-        let error = error.to_string().into();
-        failures.insert(
-            key,
-            Failed {
-                at: now,
-                pause,
-                error,
-            },
-        );
-        pause
-    }
-
-    fn lock_failures(&self) -> MutexGuard<'_, HashMap<(PodUid, Box<str>), Failed>> {
-        self.failures.lock().unwrap_or_else(|p| p.into_inner())
-    }
-}
-
-/// Tries the credentials in order; all errors when none of them worked.
-async fn pull_with(
-    images: &dyn Images,
-    spec: &v1::ImageSpec,
-    auth: &[v1::AuthConfig],
-    sandbox: Option<&v1::PodSandboxConfig>,
-) -> Result<String, Arc<[cri::Error]>> {
-    if auth.is_empty() {
-        return images
-            .pull_image(spec, None, sandbox)
-            .await
-            .map_err(|e| Arc::from([e]));
-    }
-    let mut errors = Vec::new();
-    for credentials in auth {
-        match images.pull_image(spec, Some(credentials), sandbox).await {
-            Ok(image) => return Ok(image),
-            Err(e) => errors.push(e),
+    /// Forgets what was known of images that are gone, but for those that have come since.
+    pub async fn forget_gone(&self, there: BTreeSet<String>, since: Timestamp) {
+        let prune = move |ledger: &Ledger| ledger.prune(&there, since);
+        if let Err(error) = self.ledger.with(prune).await {
+            tracing::warn!(%error, "records of removed images stay");
         }
     }
-    Err(errors.into())
 }
 
 impl fmt::Debug for ImageManager {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let backing_off = self.lock_failures().len();
         f.debug_struct("ImageManager")
-            .field("free_slots", &self.slots.available_permits())
-            .field("backing_off", &backing_off)
+            .field("puller", &self.puller)
+            .field("verification", &self.verification)
             .finish_non_exhaustive()
     }
 }

@@ -115,6 +115,8 @@ struct Inner {
     runtime: Counters,
     runtime_errors: Counters,
     runtime_took: Durations,
+    providers_took: Durations,
+    provider_errors: Counters,
     sandbox_took: Durations,
     sandbox_errors: Counters,
     requests: Counters,
@@ -163,6 +165,8 @@ impl Default for KubeletMetrics {
             runtime: Family::default(),
             runtime_errors: Family::default(),
             runtime_took: durations(Buckets::Runtime),
+            providers_took: durations(Buckets::Default),
+            provider_errors: Family::default(),
             sandbox_took: durations(Buckets::Default),
             sandbox_errors: Family::default(),
             requests: Family::default(),
@@ -207,6 +211,8 @@ impl Inner {
     #[rustfmt::skip]
     fn register(&self, all: &mut Registry) {
         all.register("kubelet_cgroup_manager_duration_seconds", "[ALPHA] Duration in seconds for cgroup manager operations. Broken down by method.", self.cgroups_took.clone());
+        all.register("kubelet_credential_provider_plugin_duration", "[ALPHA] Duration of execution in seconds for credential provider plugin", self.providers_took.clone());
+        all.register("kubelet_credential_provider_plugin_errors", "[ALPHA] Number of errors from credential provider plugin", self.provider_errors.clone());
         all.register("kubelet_eviction_stats_age_seconds", "[ALPHA] Time between when stats are collected, and when pod is evicted based on those stats by eviction signal", self.eviction_stats_age.clone());
         all.register("kubelet_evictions", "[ALPHA] Cumulative number of pod evictions by eviction signal", self.evictions.clone());
         all.register("kubelet_http_inflight_requests", "[ALPHA] Number of the inflight http requests", self.inflight.clone());
@@ -380,15 +386,25 @@ impl KubeletMetrics {
         if failed {
             inner.runtime_errors.get_or_create(&labels).inc();
         }
-        if call == "RunPodSandbox" {
-            let handler = one("runtime_handler", "");
-            inner
-                .sandbox_took
-                .get_or_create(&handler)
-                .observe(took.as_secs_f64());
-            if failed {
-                inner.sandbox_errors.get_or_create(&handler).inc();
-            }
+    }
+
+    /// A credential provider was run.
+    pub fn credential_provider(&self, name: &str, took: Duration, well: bool) {
+        let labels = one("plugin_name", name.to_owned());
+        let (all, failed) = (&self.0.providers_took, &self.0.provider_errors);
+        all.get_or_create(&labels).observe(took.as_secs_f64());
+        if !well {
+            failed.get_or_create(&labels).inc();
+        }
+    }
+
+    /// The runtime was asked for a sandbox with this handler.
+    pub fn sandbox_run(&self, handler: &str, took: Duration, well: bool) {
+        let labels = one("runtime_handler", handler.to_owned());
+        let (all, failed) = (&self.0.sandbox_took, &self.0.sandbox_errors);
+        all.get_or_create(&labels).observe(took.as_secs_f64());
+        if !well {
+            failed.get_or_create(&labels).inc();
         }
     }
 

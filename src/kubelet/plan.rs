@@ -97,7 +97,7 @@ pub struct Waiting {
     pub message: Box<str>,
     /// Earliest next try.
     pub retry_at: Timestamp,
-    /// Failures in a row.
+    /// Failed sandboxes in a row.
     pub failures: u32,
 }
 

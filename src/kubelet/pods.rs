@@ -51,6 +51,8 @@ pub(super) struct NodeSide {
     pub(super) ips: Vec<IpAddr>,
     /// What pods may use of it.
     pub(super) allocatable: BTreeMap<Box<str>, Quantity>,
+    /// Its images.
+    pub(super) images: Arc<ImageManager>,
     /// What all of them together are held to.
     pub(super) enforced: List,
     /// The machine.
@@ -156,7 +158,7 @@ fn context(
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
     Context {
-        images: ImageManager::new(deps.images.clone()).with_metrics(deps.metrics.clone()),
+        images: node.images,
         volumes: Volumes::new(dirs.clone(), deps.config_data.clone()).with_metrics(deps.metrics.clone()),
         probes: Probes::new(deps.runtime.clone(), deps.events.clone(), mark, clock())
             .with_metrics(deps.metrics.clone()),

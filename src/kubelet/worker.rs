@@ -380,20 +380,16 @@ impl Workers {
             if before.is_some_and(|b| b.reason == wait.reason && b.retry_at == wait.retry_at) {
                 continue;
             }
+            if &*wait.reason != "CrashLoopBackOff" {
+                continue;
+            }
             let meta = &pod.metadata;
-            let told = match &*wait.reason {
-                "CrashLoopBackOff" => (
-                    EventType::Warning,
-                    format!(
-                        "Back-off restarting failed container {name} in pod {}_{}({})",
-                        meta.name, meta.namespace, meta.uid
-                    ),
-                ),
-                "ImagePullBackOff" => (EventType::Normal, wait.message.to_string()),
-                _ => continue,
-            };
+            let text = format!(
+                "Back-off restarting failed container {name} in pod {}_{}({})",
+                meta.name, meta.namespace, meta.uid
+            );
             self.context
-                .tell_container(pod, name, told.0, ("BackOff", told.1));
+                .tell_container(pod, name, EventType::Warning, ("BackOff", text));
         }
     }
 

@@ -1,6 +1,6 @@
 //! Small builders for Pods and what the runtime says of them.
 
-use crate::config::KubeletConfig;
+use crate::config::{KubeletConfig, PullLimits, PullVerification};
 use crate::kubelet::hash;
 use crate::kubelet::observed::{ContainerState, Observed, RunState, Sandbox};
 use crate::model::pod::{Container, ExitCodes, HttpGet, IntOrString, Pod, Probe, RestartPolicy, RestartRule};
@@ -43,6 +43,13 @@ pub fn kubelet_config() -> KubeletConfig {
         eviction: Default::default(),
         image_gc: Default::default(),
         volume_stats: Duration::from_secs(60),
+        pulls: PullLimits {
+            parallel: None,
+            per_second: 0,
+            burst: 0,
+        },
+        pull_verification: PullVerification::default(),
+        credential_providers: None,
         max_images: Some(50),
         resources: Default::default(),
         declared_features: Vec::new(),

@@ -31,6 +31,10 @@ pub struct State {
     pub deleted: Vec<(NamespacedName, PodUid)>,
     /// ConfigMaps.
     pub config_maps: BTreeMap<NamespacedName, Arc<ConfigObject>>,
+    /// ServiceAccounts.
+    pub service_accounts: BTreeMap<NamespacedName, Arc<ConfigObject>>,
+    /// Handlers of RuntimeClasses.
+    pub runtime_classes: BTreeMap<Box<str>, Box<str>>,
     /// Secrets.
     pub secrets: BTreeMap<NamespacedName, Arc<ConfigObject>>,
     /// Nodes.
@@ -193,6 +197,11 @@ impl Pods for FakeApi {
 
 #[async_trait]
 impl ConfigData for FakeApi {
+    async fn runtime_handler(&self, class: &str) -> Result<Option<Box<str>>> {
+        let state = self.reach("GET", &format!("runtimeclasses/{class}"))?;
+        Ok(state.runtime_classes.get(class).cloned())
+    }
+
     async fn config_map(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>> {
         Ok(self
             .reach("GET", &format!("configmaps/{name}"))?
@@ -207,6 +216,11 @@ impl ConfigData for FakeApi {
             .secrets
             .get(name)
             .cloned())
+    }
+
+    async fn service_account(&self, name: &NamespacedName) -> Result<Option<Arc<ConfigObject>>> {
+        let state = self.reach("GET", &format!("serviceaccounts/{name}"))?;
+        Ok(state.service_accounts.get(name).cloned())
     }
 
     async fn token(&self, request: &TokenRequest) -> Result<Token> {

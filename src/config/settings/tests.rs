@@ -99,6 +99,7 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
         Kind::Path | Kind::PathOrNone | Kind::Socket | Kind::Cgroup => plain("/another"),
         Kind::Domain => plain("another.test"),
         Kind::Text => plain("another"),
+        Kind::Texts => (json!(["another.test/app"]), "another.test/app".into()),
         Kind::OneOf(words) => plain(words.iter().rfind(|word| json!(word) != *default).unwrap()),
         Kind::Suites => (
             json!(["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"]),
@@ -160,6 +161,12 @@ fn every_field_that_acts_changes_something_and_its_flag_does_the_same() {
                 "",
             ),
             ("imageMaximumGCAge", "imageMinimumGCAge", json!("1s"), ""),
+            (
+                "preloadedImagesVerificationAllowlist",
+                "imagePullCredentialsVerificationPolicy",
+                json!("NeverVerifyAllowlistedImages"),
+                "",
+            ),
         ] {
             if path == one {
                 document::set(&mut document, other, beside);
@@ -525,13 +532,13 @@ fn what_tls_cannot_offer_is_named_and_the_rest_holds() {
 fn what_has_no_effect_is_named_once() {
     let config = file(
         "memoryThrottlingFactor: 0.8\nfailSwapOn: true\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodPath: /m\nmemorySwap: {}",
-        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--registry-qps", "90", "--fail-swap-on=false", "--pod-infra-container-image="],
+        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--event-qps", "90", "--fail-swap-on=false", "--pod-infra-container-image="],
     )
     .unwrap();
     assert_eq!(
         config.warning.as_deref(),
         Some(
-            "these settings have no effect: memoryThrottlingFactor, --pod-manifest-path, --registry-qps, --runtime-cgroups"
+            "these settings have no effect: memoryThrottlingFactor, --pod-manifest-path, --event-qps, --runtime-cgroups"
         )
     );
 }

@@ -1,12 +1,13 @@
 //! From an image reference to a running container.
 
 use super::environment::environment;
-use super::{files, hooks, sandbox_config};
+use super::{credentials, files, hooks, sandbox_config};
 use crate::api::EventType;
 use crate::cri::v1;
 use crate::kubelet::context::Context;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::images::ImageRequest;
+use crate::kubelet::images::keyring::Keyring;
 use crate::kubelet::translate::{self, ContainerInput, ImageUser};
 use crate::kubelet::volume::{Paths, mounts};
 use crate::model::pod::{Container, Pod, PullPolicy};
@@ -15,6 +16,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Image volumes by name, pulled.
@@ -50,12 +52,18 @@ pub struct StartError {
     pub reason: &'static str,
     /// Words for people, with the runtime's own.
     pub message: String,
+    /// Pause before the next try.
+    pub retry_after: Duration,
 }
+
+/// Pause after a failure that is not a pull's.
+const RETRY: Duration = Duration::from_secs(10);
 
 pub(super) fn config_error(message: impl ToString) -> StartError {
     StartError {
         reason: "CreateContainerConfigError",
         message: message.to_string(),
+        retry_after: RETRY,
     }
 }
 
@@ -76,8 +84,10 @@ pub async fn start_container(
         .await
         .map_err(config_error)?;
     let pulled = async {
-        let image = pull(context, start, (&spec.image, spec.image_pull_policy), &sandbox).await?;
-        Ok((image, image_volumes(context, start, spec, &sandbox).await?))
+        let keyring = credentials::of(context, &start.pod).await;
+        let with = (&sandbox, &keyring);
+        let image = pull(context, start, (&spec.image, spec.image_pull_policy), with).await?;
+        Ok((image, image_volumes(context, start, spec, with).await?))
     };
     let (image, images) = tokio::select! {
         pulled = pulled => pulled?,
@@ -101,6 +111,7 @@ pub async fn start_container(
         let error = StartError {
             reason: "RunContainerError",
             message: error.message,
+            retry_after: RETRY,
         };
         return Err(fail(context, start, Some(&id), error));
     }
@@ -137,14 +148,13 @@ async fn pull(
     context: &Context,
     start: &Start,
     (image, policy): (&str, PullPolicy),
-    sandbox: &v1::PodSandboxConfig,
+    (sandbox, keyring): (&v1::PodSandboxConfig, &Keyring),
 ) -> Result<String, StartError> {
-    let auth = super::credentials::of(context, &start.pod, image).await;
     let request = ImageRequest {
-        pod: &start.pod.metadata.uid,
+        pod: &start.pod,
         image,
         policy,
-        auth: &auth,
+        keyring,
         sandbox_config: Some(sandbox),
     };
     let on_event = |event: crate::kubelet::images::ImageEvent| {
@@ -158,6 +168,7 @@ async fn pull(
         Err(error) => Err(StartError {
             reason: error.reason,
             message: error.message,
+            retry_after: error.retry_after,
         }),
     }
 }
@@ -167,7 +178,7 @@ async fn image_volumes(
     context: &Context,
     start: &Start,
     spec: &Container,
-    sandbox: &v1::PodSandboxConfig,
+    with: (&v1::PodSandboxConfig, &Keyring),
 ) -> Result<Images, StartError> {
     let mut images = Images::new();
     for volume in &start.pod.spec.volumes {
@@ -175,7 +186,7 @@ async fn image_volumes(
         let Some(source) = volume.image.as_ref().filter(|_| mounted) else {
             continue;
         };
-        let image = pull(context, start, (&source.reference, source.pull_policy), sandbox).await?;
+        let image = pull(context, start, (&source.reference, source.pull_policy), with).await?;
         let image = v1::ImageSpec {
             image,
             user_specified_image: source.reference.to_string(),
@@ -297,6 +308,7 @@ async fn create(
     Err(StartError {
         reason: "CreateContainerError",
         message: error.message,
+        retry_after: RETRY,
     })
 }
 
@@ -340,6 +352,7 @@ async fn post_start(
     Err(StartError {
         reason: "PostStartHookError",
         message: why,
+        retry_after: RETRY,
     })
 }
 

@@ -1,6 +1,7 @@
 //! Removes images nobody uses: when their disk is too full, when they have not been used for long, and when the node is
 //! short of disk. `records` decides; also keeps the list of images our Node tells.
 
+use super::ImageManager;
 use super::records::{Records, Unused, excess, not_enough, old, to_free};
 use crate::api::{EventType, Events};
 use crate::config::KubeletConfig;
@@ -53,6 +54,7 @@ pub enum Error {
 pub struct ImageGc {
     runtime: Arc<dyn Runtime>,
     images: Arc<dyn Images>,
+    manager: Arc<ImageManager>,
     events: Arc<dyn Events>,
     source: Arc<Source>,
     config: Arc<KubeletConfig>,
@@ -74,7 +76,7 @@ impl fmt::Debug for ImageGc {
 impl ImageGc {
     /// A collector that has not looked yet.
     pub fn new(
-        (runtime, images): (Arc<dyn Runtime>, Arc<dyn Images>),
+        (runtime, images, manager): (Arc<dyn Runtime>, Arc<dyn Images>, Arc<ImageManager>),
         events: Arc<dyn Events>,
         source: Arc<Source>,
         config: Arc<KubeletConfig>,
@@ -83,6 +85,7 @@ impl ImageGc {
         Self {
             runtime,
             images,
+            manager,
             events,
             source,
             config,
@@ -104,10 +107,17 @@ impl ImageGc {
     }
 
     async fn list(&self) {
+        let mut before = None;
         loop {
+            let began = Timestamp::now();
             // A runtime that does not answer is told of elsewhere.
             if let Ok(images) = self.images.list_images().await {
+                let ids: BTreeSet<String> = images.iter().map(|image| image.id.clone()).collect();
                 self.listed.send_replace(images.into());
+                if before.as_ref().is_none_or(|before| !ids.is_superset(before)) {
+                    self.manager.forget_gone(ids.clone(), began).await;
+                }
+                before = Some(ids);
             }
             tokio::time::sleep(LIST).await;
         }

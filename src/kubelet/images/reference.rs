@@ -46,6 +46,23 @@ pub fn with_default_tag(image: &str) -> Result<String, ReferenceError> {
     })
 }
 
+/// Registry and path, completed: what credentials are looked up by.
+pub fn repository(image: &str) -> Result<String, ReferenceError> {
+    let reference = parse(image)?;
+    Ok(format!("{}/{}", reference.domain, reference.path))
+}
+
+/// The name as it is written, without tag and digest; `None` for what is no name.
+pub fn without_tag(image: &str) -> Option<&str> {
+    let reference = parse(image).ok()?;
+    let cut = |name: &'_ str, mark: char, part: Option<&str>| match part {
+        Some(part) => name.len() - part.len() - mark.len_utf8(),
+        None => name.len(),
+    };
+    let name = &image[..cut(image, '@', reference.digest)];
+    Some(&name[..cut(name, ':', reference.tag)])
+}
+
 /// Takes a name apart.
 pub fn parse(image: &str) -> Result<Reference<'_>, ReferenceError> {
     if image.len() == 64

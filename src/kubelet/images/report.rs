@@ -90,7 +90,7 @@ pub(super) fn back_off(image: &str, last: &str, rest: Duration) -> (ImageEvent, 
 }
 
 /// The caller fills in `retry_after`.
-pub(super) fn pull_failed(image: &str, causes: &[cri::Error]) -> (ImageEvent, ImageError) {
+pub(super) fn pull_failed(image: &str, causes: &[String]) -> (ImageEvent, ImageError) {
     let cause = joined(causes);
     let event = warning("Failed", format!("Failed to pull image {image:?}: {cause}"));
     let because = |name: &'static str, words: &str| {
@@ -110,15 +110,15 @@ pub(super) fn container_failed(error: &ImageError) -> ImageEvent {
 }
 
 /// One error as it is, several as a list without repetitions.
-fn joined(causes: &[cri::Error]) -> String {
-    let mut texts: Vec<String> = Vec::new();
-    for text in causes.iter().map(cri::Error::grpc_text) {
-        if !texts.contains(&text) {
+fn joined(causes: &[String]) -> String {
+    let mut texts: Vec<&str> = Vec::new();
+    for text in causes {
+        if !texts.contains(&&**text) {
             texts.push(text);
         }
     }
     match &*texts {
-        [one] => one.clone(),
+        [one] => (*one).to_owned(),
         many => format!("[{}]", many.join(", ")),
     }
 }

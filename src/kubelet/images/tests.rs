@@ -1,5 +1,10 @@
 use super::*;
+use crate::config::PullLimits;
+use crate::kubelet::images::keyring::{Coordinates, Login, Logins, Origin};
+use crate::kubelet::images::providers::Providers;
 use crate::testing::FakeCri;
+use crate::testing::builders::kubelet_config;
+use std::sync::Mutex;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -7,17 +12,26 @@ struct Bench {
     fake: FakeCri,
     manager: Arc<ImageManager>,
     events: Mutex<Vec<String>>,
+    dir: tempfile::TempDir,
 }
 
 impl Bench {
     fn new() -> Arc<Self> {
-        let fake = FakeCri::new();
-        let manager = Arc::new(ImageManager::new(Arc::new(fake.clone())));
-        let events = Mutex::default();
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut KubeletConfig)) -> Arc<Self> {
+        let (fake, dir) = (FakeCri::new(), tempfile::tempdir().unwrap());
+        let mut config = kubelet_config();
+        config.root_dir = dir.path().into();
+        change(&mut config);
+        let sources = Sources::new(&config.root_dir, Providers::default());
+        let manager = ImageManager::new(Arc::new(fake.clone()), &config, sources);
         Arc::new(Self {
             fake,
-            manager,
-            events,
+            manager: Arc::new(manager),
+            events: Mutex::default(),
+            dir,
         })
     }
 
@@ -26,13 +40,15 @@ impl Bench {
         pod: &str,
         image: &str,
         policy: PullPolicy,
-        auth: &[v1::AuthConfig],
+        keyring: &Keyring,
     ) -> Result<ImageRef, ImageError> {
+        let mut who = Pod::default();
+        who.metadata.uid = pod.into();
         let request = ImageRequest {
-            pod: &PodUid::from(pod),
+            pod: &who,
             image,
             policy,
-            auth,
+            keyring,
             sandbox_config: None,
         };
         let on_event = |e: ImageEvent| {
@@ -45,7 +61,7 @@ impl Bench {
     }
 
     async fn ensure(&self, image: &str, policy: PullPolicy) -> Result<ImageRef, ImageError> {
-        self.ensure_as("pod", image, policy, &[]).await
+        self.ensure_as("pod", image, policy, &Keyring::default()).await
     }
 
     fn events(&self) -> Vec<String> {
@@ -53,16 +69,42 @@ impl Bench {
     }
 }
 
-fn user(name: &str) -> v1::AuthConfig {
-    v1::AuthConfig {
-        username: name.into(),
-        password: "secret".into(),
-        ..Default::default()
+/// Logins of these users at Docker's registry, from a Secret of each user's name.
+fn users(names: &[&str]) -> Keyring {
+    let mut ring = Keyring::default();
+    for name in names {
+        let login = Login {
+            username: (*name).into(),
+            password: "secret".into(),
+            ..Login::default()
+        };
+        let secret = Coordinates {
+            name: (*name).into(),
+            ..Coordinates::default()
+        };
+        ring.add(
+            &Origin::Secret(secret),
+            Logins::from([("docker.io".into(), login)]),
+        );
     }
+    ring
 }
 
+/// Runs a test that looks at what others have done so far: there is one thread for files, so that whoever has waited
+/// for it knows that those who came earlier have theirs.
+fn in_order(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .max_blocking_threads(1)
+        .build();
+    runtime.unwrap().block_on(test);
+}
+
+/// Lets the others go on until they wait for something that does not come by itself.
 async fn settle() {
     for _ in 0..50 {
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
         tokio::task::yield_now().await;
     }
 }
@@ -192,7 +234,7 @@ async fn backoff_is_the_pods_own_and_ends_with_a_success() {
     bench.fake.break_pull("redis", "no");
     bench.ensure("redis", PullPolicy::Always).await.unwrap_err();
     let other = bench
-        .ensure_as("other", "redis", PullPolicy::Always, &[])
+        .ensure_as("other", "redis", PullPolicy::Always, &Keyring::default())
         .await
         .unwrap_err();
     assert_eq!(other.reason, "ErrImagePull", "another Pod tries for itself");
@@ -229,96 +271,107 @@ async fn a_failure_long_ago_is_forgotten() {
     assert_eq!(error.retry_after, 10 * SECOND);
 }
 
-#[tokio::test(start_paused = true)]
-async fn one_download_serves_all_who_ask_for_it() {
-    let bench = Bench::new();
-    bench.fake.serve_image("redis");
-    bench.fake.hold_pulls();
-    let ask = |pod: &'static str, auth: Vec<v1::AuthConfig>| {
-        let bench = bench.clone();
-        tokio::spawn(async move { bench.ensure_as(pod, "redis", PullPolicy::Always, &auth).await })
-    };
-    let asked = [
-        ask("a", vec![]),
-        ask("b", vec![]),
-        ask("c", vec![user("me")]),
-        ask("d", vec![user("me")]),
-    ];
-    settle().await;
-    assert_eq!(
-        bench.fake.calls(),
-        [
-            "PullImage docker.io/library/redis:latest",
-            "PullImage docker.io/library/redis:latest as me"
-        ]
-    );
-    bench.fake.release_pulls(2);
-    for task in asked {
-        task.await.unwrap().unwrap();
-    }
-    assert_eq!(bench.fake.calls().len(), 2);
+#[test]
+fn one_download_serves_all_who_ask_for_it() {
+    in_order(async {
+        let bench = Bench::new();
+        bench.fake.serve_image("redis");
+        bench.fake.hold_pulls();
+        let ask = |pod: &'static str, users: Keyring| {
+            let bench = bench.clone();
+            tokio::spawn(async move { bench.ensure_as(pod, "redis", PullPolicy::Always, &users).await })
+        };
+        let asked = [
+            ask("a", users(&[])),
+            ask("b", users(&[])),
+            ask("c", users(&["me"])),
+            ask("d", users(&["me"])),
+        ];
+        settle().await;
+        assert_eq!(
+            bench.fake.calls(),
+            [
+                "PullImage docker.io/library/redis:latest",
+                "PullImage docker.io/library/redis:latest as me"
+            ]
+        );
+        bench.fake.release_pulls(2);
+        for task in asked {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(bench.fake.calls().len(), 2);
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn no_more_than_five_downloads_at_a_time() {
-    let bench = Bench::new();
-    bench.fake.hold_pulls();
-    let tasks: Vec<_> = (0..8)
-        .map(|n| {
-            bench.fake.serve_image(&format!("image-{n}"));
+#[test]
+fn no_more_downloads_at_a_time_than_the_settings_allow() {
+    in_order(async {
+        const MOST: usize = 5;
+        let bench = Bench::with(|config| config.pulls.parallel = Some(MOST));
+        bench.fake.hold_pulls();
+        let tasks: Vec<_> = (0..8)
+            .map(|n| {
+                bench.fake.serve_image(&format!("image-{n}"));
+                let bench = bench.clone();
+                tokio::spawn(async move {
+                    bench
+                        .ensure(&format!("image-{n}"), PullPolicy::IfNotPresent)
+                        .await
+                })
+            })
+            .collect();
+        settle().await;
+        assert_eq!(bench.fake.calls().len(), MOST);
+        bench.fake.release_pulls(1);
+        settle().await;
+        assert_eq!(
+            bench.fake.calls().len(),
+            MOST + 1,
+            "a slot is taken as it becomes free"
+        );
+        bench.fake.release_pulls(7);
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn giving_up_stops_the_download_unless_somebody_else_waits() {
+    in_order(async {
+        let bench = Bench::new();
+        bench.fake.serve_image("redis");
+        bench.fake.hold_pulls();
+        let ask = |pod: &'static str| {
             let bench = bench.clone();
             tokio::spawn(async move {
                 bench
-                    .ensure(&format!("image-{n}"), PullPolicy::IfNotPresent)
+                    .ensure_as(pod, "redis", PullPolicy::Always, &Keyring::default())
                     .await
             })
-        })
-        .collect();
-    settle().await;
-    assert_eq!(bench.fake.calls().len(), MAX_PARALLEL_PULLS);
-    bench.fake.release_pulls(1);
-    settle().await;
-    assert_eq!(
-        bench.fake.calls().len(),
-        MAX_PARALLEL_PULLS + 1,
-        "a slot is taken as it becomes free"
-    );
-    bench.fake.release_pulls(7);
-    for task in tasks {
-        task.await.unwrap().unwrap();
-    }
-}
+        };
+        let (first, second) = (ask("a"), ask("b"));
+        settle().await;
+        first.abort();
+        settle().await;
+        bench.fake.release_pulls(1);
+        second.await.unwrap().expect("the other one's download goes on");
 
-#[tokio::test(start_paused = true)]
-async fn giving_up_stops_the_download_unless_somebody_else_waits() {
-    let bench = Bench::new();
-    bench.fake.serve_image("redis");
-    bench.fake.hold_pulls();
-    let ask = |pod: &'static str| {
-        let bench = bench.clone();
-        tokio::spawn(async move { bench.ensure_as(pod, "redis", PullPolicy::Always, &[]).await })
-    };
-    let (first, second) = (ask("a"), ask("b"));
-    settle().await;
-    first.abort();
-    settle().await;
-    bench.fake.release_pulls(1);
-    second.await.unwrap().expect("the other one's download goes on");
-
-    let alone = ask("c");
-    settle().await;
-    assert_eq!(bench.fake.take_calls().len(), 2);
-    alone.abort();
-    settle().await;
-    let late = ask("d");
-    settle().await;
-    assert_eq!(
-        bench.fake.take_calls().len(),
-        1,
-        "the abandoned download is not joined"
-    );
-    bench.fake.release_pulls(1);
-    late.await.unwrap().unwrap();
+        let alone = ask("c");
+        settle().await;
+        assert_eq!(bench.fake.take_calls().len(), 2);
+        alone.abort();
+        settle().await;
+        let late = ask("d");
+        settle().await;
+        assert_eq!(
+            bench.fake.take_calls().len(),
+            1,
+            "the abandoned download is not joined"
+        );
+        bench.fake.release_pulls(1);
+        late.await.unwrap().unwrap();
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -326,7 +379,7 @@ async fn credentials_are_tried_in_order() {
     let bench = Bench::new();
     bench.fake.break_pull("redis", "denied");
     let error = bench
-        .ensure_as("pod", "redis", PullPolicy::Always, &[user("a"), user("b")])
+        .ensure_as("pod", "redis", PullPolicy::Always, &users(&["a", "b"]))
         .await
         .unwrap_err();
     assert_eq!(error.message, "denied");
@@ -349,8 +402,95 @@ async fn a_runtime_that_cannot_look_is_an_inspect_error() {
     );
 }
 
-#[test]
-fn credentials_are_not_printed() {
-    let text = format!("{:?}", user("me"));
-    assert!(text.contains("me") && !text.contains("secret"), "{text}");
+#[tokio::test(start_paused = true)]
+async fn pulls_are_not_more_frequent_than_the_settings_allow() {
+    let limits = PullLimits {
+        parallel: None,
+        per_second: 1,
+        burst: 2,
+    };
+    let bench = Bench::with(|config| config.pulls = limits);
+    for name in ["a", "b", "c", "d"] {
+        bench.fake.serve_image(name);
+    }
+    for name in ["a", "b"] {
+        bench.ensure(name, PullPolicy::IfNotPresent).await.unwrap();
+    }
+    let error = bench.ensure("c", PullPolicy::IfNotPresent).await.unwrap_err();
+    assert_eq!(error.to_string(), "ErrImagePull: pull QPS exceeded");
+    tokio::time::advance(SECOND).await;
+    bench.ensure("d", PullPolicy::IfNotPresent).await.unwrap();
+    assert_eq!(bench.fake.calls().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_of_ones_credentials_is_not_there_for_others() {
+    let bench = Bench::new();
+    bench.fake.serve_image("redis");
+    let ask = async |users: Keyring, policy| bench.ensure_as("pod", "redis", policy, &users).await;
+    ask(users(&["me"]), PullPolicy::IfNotPresent).await.unwrap();
+    let pull = "PullImage docker.io/library/redis:latest";
+    assert_eq!(bench.fake.take_calls(), [format!("{pull} as me")]);
+    bench.events();
+
+    ask(users(&["me"]), PullPolicy::IfNotPresent).await.unwrap();
+    ask(users(&["me"]), PullPolicy::Never).await.unwrap();
+    assert!(
+        bench.fake.take_calls().is_empty(),
+        "the same credentials need not be tried again"
+    );
+    let error = ask(users(&[]), PullPolicy::Never).await.unwrap_err();
+    assert_eq!(error.reason, "ErrImageNeverPull");
+
+    bench.fake.break_pull("redis", "denied");
+    let error = ask(users(&["you"]), PullPolicy::IfNotPresent).await.unwrap_err();
+    assert_eq!((error.reason, &*error.message), ("ErrImagePull", "denied"));
+    assert_eq!(bench.fake.take_calls(), [format!("{pull} as you")]);
+    tokio::time::advance(10 * SECOND).await;
+    bench.fake.repair_pull("redis");
+    ask(users(&[]), PullPolicy::IfNotPresent).await.unwrap();
+    assert_eq!(bench.fake.take_calls(), [pull], "it is public after all");
+    ask(users(&["you"]), PullPolicy::Never).await.unwrap();
+
+    let there = bench.fake.list_images().await.unwrap().into_iter().map(|i| i.id);
+    bench.manager.forget_gone(there.collect(), Timestamp::MAX).await;
+    let records = || {
+        std::fs::read_dir(bench.dir.path().join("image_manager/pulled"))
+            .unwrap()
+            .count()
+    };
+    assert_eq!(records(), 1);
+    bench.manager.forget_gone(BTreeSet::new(), Timestamp::MAX).await;
+    assert_eq!(records(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_that_were_there_before_are_for_all_unless_the_settings_say_otherwise() {
+    for (verification, wanted) in [
+        (PullVerification::Never, true),
+        (PullVerification::Pulled, true),
+        (PullVerification::Always, false),
+        (PullVerification::NotListed(vec!["redis".into()]), true),
+        (PullVerification::NotListed(vec!["other".into()]), false),
+    ] {
+        let words = format!("{verification:?}");
+        let bench = Bench::with(|config| config.pull_verification = verification);
+        bench.fake.add_image("redis");
+        let there = bench.ensure("redis", PullPolicy::Never).await;
+        assert_eq!(there.is_ok(), wanted, "{words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pull_that_cannot_be_recorded_is_not_begun() {
+    let bench = Bench::new();
+    bench.fake.serve_image("redis");
+    std::fs::write(bench.dir.path().join("image_manager"), "").unwrap();
+    let error = bench.ensure("redis", PullPolicy::Always).await.unwrap_err();
+    let words = "Failed to record image pull intent for container image \"redis\": ";
+    assert!(
+        error.reason == "ErrImagePull" && error.message.starts_with(words),
+        "{error}"
+    );
+    assert!(bench.fake.calls().is_empty());
 }

@@ -29,6 +29,8 @@ fn calls_requests_and_starts_are_counted() {
     let observe = metrics.of_runtime();
     observe("RunPodSandbox", Duration::from_millis(30), false);
     observe("RunPodSandbox", Duration::from_millis(30), true);
+    metrics.sandbox_run("kata", Duration::from_millis(30), true);
+    metrics.sandbox_run("kata", Duration::from_millis(30), false);
     metrics.of_api()("GET", "10.0.0.1:6443", Some(200), Duration::ZERO);
     metrics.of_api()("GET", "10.0.0.1:6443", None, Duration::ZERO);
     metrics.container_started("container", Err("RunContainerError"));
@@ -38,7 +40,8 @@ fn calls_requests_and_starts_are_counted() {
         r#"kubelet_runtime_operations_total{operation_type="run_podsandbox"} 2"#,
         r#"kubelet_runtime_operations_errors_total{operation_type="run_podsandbox"} 1"#,
         r#"kubelet_runtime_operations_duration_seconds_bucket{le="0.03125",operation_type="run_podsandbox"} 2"#,
-        r#"kubelet_run_podsandbox_duration_seconds_count{runtime_handler=""} 2"#,
+        r#"kubelet_run_podsandbox_duration_seconds_count{runtime_handler="kata"} 2"#,
+        r#"kubelet_run_podsandbox_errors_total{runtime_handler="kata"} 1"#,
         r#"rest_client_requests_total{code="200",host="10.0.0.1:6443",method="GET"} 1"#,
         r#"rest_client_requests_total{code="<error>",host="10.0.0.1:6443",method="GET"} 1"#,
         r#"kubelet_started_containers_errors_total{code="RunContainerError",container_type="container"} 1"#,

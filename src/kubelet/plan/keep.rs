@@ -1,6 +1,6 @@
 //! PURE. One container of a Pod that should run: clear the way, check what runs, start what does not.
 
-use super::memory::{age_pull_error, crash_wait, go_duration, grow};
+use super::memory::{crash_wait, go_duration, grow};
 use super::run::{Pass, Progress};
 use super::stop::stop_with;
 use super::{Action, Input, Waiting, should_restart};
@@ -208,12 +208,10 @@ impl<'a> Pass<'a> {
             .plan
             .memory
             .waiting
-            .get_mut(&spec.name)
+            .get(&spec.name)
             .filter(|w| now < w.retry_at);
-        if let Some(waiting) = waiting {
-            let turn = age_pull_error(waiting, &spec.image, now);
-            let retry_at = waiting.retry_at;
-            self.wake(turn.unwrap_or(retry_at));
+        if let Some(retry_at) = waiting.map(|w| w.retry_at) {
+            self.wake(retry_at);
             return Progress::Underway;
         }
         let observed = self

@@ -7,29 +7,26 @@ use jiff::{SignedDuration, Timestamp};
 
 /// First crash backoff, seconds.
 const BACKOFF_BASE: i64 = 10;
-/// Longest crash and pull backoff, seconds.
+/// Longest crash backoff, seconds.
 const BACKOFF_MAX: i64 = 300;
 /// An instance that ran this much longer than the last backoff is healthy again, seconds.
 const BACKOFF_RESET: i64 = 2 * BACKOFF_MAX;
-/// Pause after a failure that is not a pull or a crash, seconds.
+/// Longest pause before a sandbox that could not be created is tried again, seconds.
 const RETRY: i64 = 10;
-/// `ErrImagePull` is shown this long before it becomes `ImagePullBackOff`, seconds.
-const PULL_ERROR_SHOWN: i64 = 2;
 
-/// Remembers that a container could not be started. Pulls back off from 10 s to 300 s; other failures are tried again
-/// after 10 s (a container that was created and failed to start then also meets the crash backoff).
-pub fn note_failure(memory: &mut Memory, container: &str, reason: &str, message: &str, now: Timestamp) {
-    let before = memory
-        .waiting
-        .get(container)
-        .filter(|w| is_pull(&w.reason) == is_pull(reason));
-    let failures = before.map_or(0, |w| w.failures).saturating_add(1);
-    let retry_at = now + seconds(retry_delay(reason, failures));
+/// Remembers that a container could not be started; it is tried again at `retry_at`, which is for the caller to know
+/// (one that was created and failed to start then also meets the crash backoff).
+pub fn note_failure(
+    memory: &mut Memory,
+    container: &str,
+    (reason, message): (&str, &str),
+    retry_at: Timestamp,
+) {
     let waiting = Waiting {
         reason: reason.into(),
         message: message.into(),
         retry_at,
-        failures,
+        failures: 0,
     };
     memory.waiting.insert(container.into(), waiting);
 }
@@ -170,40 +167,6 @@ fn ended_at(container: &ContainerState) -> Timestamp {
         .finished
         .or(container.started)
         .unwrap_or(container.created)
-}
-
-/// Turns an old `ErrImagePull` into `ImagePullBackOff`; says when to look again if it is too early for that.
-pub(super) fn age_pull_error(waiting: &mut Waiting, image: &str, now: Timestamp) -> Option<Timestamp> {
-    if &*waiting.reason != "ErrImagePull" {
-        return None;
-    }
-    let failed_at = waiting.retry_at - seconds(retry_delay(&waiting.reason, waiting.failures));
-    let turn = failed_at + seconds(PULL_ERROR_SHOWN);
-    if now < turn {
-        return Some(turn);
-    }
-    waiting.reason = "ImagePullBackOff".into();
-    waiting.message = format!(
-        "Back-off pulling image {image:?}: ErrImagePull: {}",
-        waiting.message
-    )
-    .into();
-    None
-}
-
-fn is_pull(reason: &str) -> bool {
-    matches!(
-        reason,
-        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "SignatureValidationFailed"
-    )
-}
-
-fn retry_delay(reason: &str, failures: u32) -> i64 {
-    if is_pull(reason) {
-        (BACKOFF_BASE << failures.saturating_sub(1).min(5)).min(BACKOFF_MAX)
-    } else {
-        RETRY
-    }
 }
 
 /// Go's way to print whole seconds: `10s`, `1m20s`, `5m0s`.

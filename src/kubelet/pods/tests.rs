@@ -101,6 +101,40 @@ fn an_image_that_cannot_be_pulled_backs_off_and_harms_nobody() {
 }
 
 #[test]
+fn a_runtime_class_chooses_the_handler() {
+    let world = World::new();
+    world
+        .api
+        .state()
+        .runtime_classes
+        .insert("sandboxed".into(), "kata".into());
+    let mut life = world.start();
+    let of = |class: &str| json!({"runtimeClassName": class, "containers": [container("app")]});
+    life.add(&pod("known", of("sandboxed")));
+    life.add(&pod("unknown", of("nope")));
+    life.pass(2);
+    assert_eq!(world.phase("known"), "Running");
+    assert!(
+        world
+            .cri
+            .calls()
+            .contains(&"RunPodSandbox known/0 with kata".to_owned())
+    );
+    assert_eq!(world.phase("unknown"), "Pending");
+    let words = "Failed to create pod sandbox: runtimeclass.node.k8s.io \"nope\" not found";
+    assert!(
+        world
+            .events()
+            .iter()
+            .any(|e| e.reason == "FailedCreatePodSandBox" && e.message == words)
+    );
+    // The class comes late.
+    world.api.state().runtime_classes.insert("nope".into(), "".into());
+    life.pass(20);
+    assert_eq!(world.phase("unknown"), "Running");
+}
+
+#[test]
 fn the_runtimes_words_reach_the_status() {
     let world = World::new();
     world.cri.fail(

@@ -30,11 +30,17 @@ impl Data {
 
 #[async_trait]
 impl ConfigData for Data {
+    async fn runtime_handler(&self, _: &str) -> ApiResult<Option<Box<str>>> {
+        Ok(None)
+    }
     async fn config_map(&self, name: &NamespacedName) -> ApiResult<Option<Arc<ConfigObject>>> {
         Ok(self.objects.lock().unwrap().get(&*name.name).cloned())
     }
     async fn secret(&self, name: &NamespacedName) -> ApiResult<Option<Arc<ConfigObject>>> {
         Ok(self.objects.lock().unwrap().get(&*name.name).cloned())
+    }
+    async fn service_account(&self, _: &NamespacedName) -> ApiResult<Option<Arc<ConfigObject>>> {
+        Ok(None)
     }
     async fn token(&self, request: &TokenRequest) -> ApiResult<Token> {
         let mut tokens = self.tokens.lock().unwrap();

@@ -315,7 +315,12 @@ impl State {
                     match result {
                         Ok(true) => drop(memory.waiting.remove(&name)),
                         Ok(false) => {}
-                        Err(error) => note_failure(memory, &name, error.reason, &error.message, now),
+                        Err(error) => {
+                            let told = (error.reason, &*error.message);
+                            let pause =
+                                SignedDuration::try_from(error.retry_after).unwrap_or(SignedDuration::MAX);
+                            note_failure(memory, &name, told, now + pause);
+                        }
                     }
                 }
                 Done::Volumes(paths) => {

@@ -139,8 +139,12 @@ impl Runtime for FakeCri {
     ) -> cri::Result<SandboxId> {
         const CALL: &str = "RunPodSandbox";
         let wanted = config.metadata.clone().unwrap_or_default();
+        let with = match runtime_handler {
+            "" => String::new(),
+            handler => format!(" with {handler}"),
+        };
         self.lock()
-            .note(format!("{CALL} {}/{}", wanted.name, wanted.attempt));
+            .note(format!("{CALL} {}/{}{with}", wanted.name, wanted.attempt));
         let mut state = self.call(CALL)?;
         if state
             .sandboxes

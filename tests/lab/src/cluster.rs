@@ -277,6 +277,27 @@ impl Cluster {
         first.beside(&self.site, &self.control, self.nodes.len() + 1)
     }
 
+    /// One more registry of the same images, on another port, for those only who are in `users`: `user:bcrypt` lines.
+    /// Nodes know it by its address, after [`PrivateRegistry::show_to`].
+    pub fn private_registry(&self, port: u16, users: &str) -> Result<PrivateRegistry> {
+        let (dir, address) = (self.control.dir(), SocketAddr::from((net::CONTROL, port)));
+        let file = |what: &str| dir.join(format!("registry-{port}.{what}"));
+        std::fs::write(file("users"), users).context("write the registry's users")?;
+        let users = file("users");
+        let (program, args) = registry::config(&dirs::lab_dir(), address, Some(&users), &file("yml"))?;
+        let machine = self.control.machine();
+        let log = self.control.logs().join(format!("registry-{port}.log"));
+        let process = machine.spawn(Command::new(program).args(args), &log)?;
+        wait("the private registry", Duration::from_secs(30), || {
+            let connect = || Ok(std::net::TcpStream::connect(address).is_ok());
+            Ok(machine.enter(crate::ns::Scope::NetOnly, connect)?.then_some(()))
+        })?;
+        Ok(PrivateRegistry {
+            address,
+            _process: process,
+        })
+    }
+
     /// A machine on the nodes' network that is no node and knows no route to pods: 172.30.0.200.
     pub fn outside(&self) -> &Arc<Machine> {
         &self.outside
@@ -295,6 +316,26 @@ impl Cluster {
     /// Tears everything down and returns what is left nevertheless: an empty list, or a bug.
     pub fn down(self) -> Vec<String> {
         self.site.tear_down()
+    }
+}
+
+/// A registry that asks who pulls; ends with this value.
+#[derive(Debug)]
+pub struct PrivateRegistry {
+    address: SocketAddr,
+    _process: crate::proc::Proc,
+}
+
+impl PrivateRegistry {
+    /// What images' names begin with: address and port.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Lets a node's containerd speak plain HTTP with it.
+    pub fn show_to(&self, node: &Node) -> Result<()> {
+        let dir = node.machine().path("/etc/containerd/certs.d");
+        registry::write_mirror(&dir, &self.host(), self.address)
     }
 }
 
@@ -334,7 +375,7 @@ fn serve_images(control: &Control, binaries: &Binaries, report: &Reporter) -> Re
     let set = images::ensure(&lab, binaries.path("coredns")?, &say)?;
     registry::push(&lab, &set, &say)?;
     let address = SocketAddr::from((net::CONTROL, registry::PORT));
-    let (program, args) = registry::config(&lab, address, &control.dir().join("registry.yml"))?;
+    let (program, args) = registry::config(&lab, address, None, &control.dir().join("registry.yml"))?;
     control.run_component("registry", Command::new(program).args(args))?;
     report.done(format!("registry serves {} images", set.images.len()), begin);
     Ok(())

@@ -52,10 +52,20 @@ pub fn push(lab_dir: &Path, set: &ImageSet, progress: Progress<'_>) -> Result<()
 }
 
 /// The program and arguments that serve the storage below `lab_dir/registry` at `address`, read-only, for the
-/// cluster's own registry. Writes the configuration it names to `config_file`.
-pub fn config(lab_dir: &Path, address: SocketAddr, config_file: &Path) -> Result<(PathBuf, Vec<String>)> {
+/// cluster's own registry; with `users`, a file of `user:bcrypt` lines, to these only. Writes the configuration it
+/// names to `config_file`.
+pub fn config(
+    lab_dir: &Path,
+    address: SocketAddr,
+    users: Option<&Path>,
+    config_file: &Path,
+) -> Result<(PathBuf, Vec<String>)> {
     let program = find_program("docker-registry", "docker-registry")?;
-    let text = config_text(&storage(&lab_dir.join("registry")), address, true);
+    let mut text = config_text(&storage(&lab_dir.join("registry")), address, true);
+    if let Some(users) = users {
+        let path = users.display().to_string();
+        text += &format!("auth: {{htpasswd: {{realm: lab, path: {path:?}}}}}\n");
+    }
     fs::write(config_file, text).with_context(|| format!("write {}", config_file.display()))?;
     Ok((
         program,
@@ -66,13 +76,17 @@ pub fn config(lab_dir: &Path, address: SocketAddr, config_file: &Path) -> Result
 /// Writes containerd's `hosts.toml` files to `config_path`, so that every image name is looked for in the registry at
 /// `address` over plain HTTP, and nowhere else.
 pub fn write_mirrors(config_path: &Path, address: SocketAddr) -> Result<()> {
-    for host in ["_default", "docker.io", "registry.k8s.io"] {
-        let dir = config_path.join(host);
-        fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
-        let file = dir.join("hosts.toml");
-        fs::write(&file, mirror_text(address)).with_context(|| format!("write {}", file.display()))?;
-    }
-    Ok(())
+    ["_default", "docker.io", "registry.k8s.io"]
+        .iter()
+        .try_for_each(|host| write_mirror(config_path, host, address))
+}
+
+/// As [`write_mirrors`], for one host; without credentials of its own, so that those of a pull are used.
+pub(crate) fn write_mirror(config_path: &Path, host: &str, address: SocketAddr) -> Result<()> {
+    let dir = config_path.join(host);
+    fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    let file = dir.join("hosts.toml");
+    fs::write(&file, mirror_text(address)).with_context(|| format!("write {}", file.display()))
 }
 
 fn mirror_text(address: SocketAddr) -> String {

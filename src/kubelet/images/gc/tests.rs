@@ -1,13 +1,17 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use super::*;
+use crate::kubelet::images::providers::Providers;
+use crate::kubelet::images::sources::Sources;
 use crate::testing::builders::{at, kubelet_config};
 use crate::testing::{FakeApi, FakeCri};
 
 fn collector(cri: &FakeCri, api: &FakeApi, change: impl FnOnce(&mut KubeletConfig)) -> ImageGc {
     let mut config = kubelet_config();
     change(&mut config);
-    let both = (Arc::new(cri.clone()) as _, Arc::new(cri.clone()) as _);
+    let sources = Sources::new(&config.root_dir, Providers::default());
+    let manager = Arc::new(ImageManager::new(Arc::new(cri.clone()), &config, sources));
+    let both = (Arc::new(cri.clone()) as _, Arc::new(cri.clone()) as _, manager);
     let mut gc = ImageGc::new(
         both,
         Arc::new(api.clone()),

@@ -125,3 +125,32 @@ proptest::proptest! {
         proptest::prop_assert_eq!(with_default_tag(&tagged), Ok(tagged.clone()));
     }
 }
+
+#[test]
+fn names_lose_their_tags_only() {
+    let digest = "sha256:0123456789012345678901234567890123456789012345678901234567890123";
+    for (image, bare, whole) in [
+        ("redis", "redis", "docker.io/library/redis"),
+        ("redis:7", "redis", "docker.io/library/redis"),
+        ("index.docker.io/a/b:1", "index.docker.io/a/b", "docker.io/a/b"),
+        (
+            "registry.test:5000/app:1",
+            "registry.test:5000/app",
+            "registry.test:5000/app",
+        ),
+        (
+            &format!("registry.test/app:1@{digest}"),
+            "registry.test/app",
+            "registry.test/app",
+        ),
+        (
+            &format!("registry.test/app@{digest}"),
+            "registry.test/app",
+            "registry.test/app",
+        ),
+    ] {
+        assert_eq!(without_tag(image), Some(bare));
+        assert_eq!(repository(image).as_deref(), Ok(whole));
+    }
+    assert_eq!(without_tag("Not An Image"), None);
+}

@@ -1,12 +1,13 @@
 use super::*;
 use tonic::Code;
 
-fn cri_error(code: Code, message: &str) -> cri::Error {
-    cri::Error {
+fn cri_error(code: Code, message: &str) -> String {
+    let error = cri::Error {
         call: "PullImage",
         code,
         message: message.into(),
-    }
+    };
+    error.grpc_text()
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn one_that_was_only_created_is_made_again() {
 #[test]
 fn a_failure_to_start_it_is_waited_out() {
     let mut memory = Memory::default();
-    note_failure(&mut memory, "e", "ErrImagePull", "no such image", at(99));
+    note_failure(&mut memory, "e", ("ErrImagePull", "no such image"), at(109));
     let seen = observed(vec![running("a", 0, 10)]);
     let plan = run_with(&debugged(), &seen, &memory, 100);
     assert_eq!(

@@ -167,9 +167,8 @@ fn failures_to_start_are_waited_out() {
     note_failure(
         &mut memory,
         "a",
-        "CreateContainerConfigError",
-        "configmap \"x\" not found",
-        at(100),
+        ("CreateContainerConfigError", "configmap \"x\" not found"),
+        at(110),
     );
     let plan = run_with(&p, &observed(vec![]), &memory, 105);
     assert_eq!((plan.actions, plan.wake_at), (vec![], Some(at(110))));
@@ -185,44 +184,10 @@ fn failures_to_start_are_waited_out() {
 }
 
 #[test]
-fn pulls_back_off_and_change_their_reason() {
-    let p = pod("p", &["a"]);
-    let mut memory = Memory::default();
-    let mut delays = Vec::new();
-    for _ in 0..7 {
-        note_failure(&mut memory, "a", "ErrImagePull", "not found", at(0));
-        delays.push(memory.waiting["a"].retry_at.as_second() - at(0).as_second());
-    }
-    assert_eq!(delays, [10, 20, 40, 80, 160, 300, 300]);
-    let mut memory = Memory::default();
-    note_failure(&mut memory, "a", "ErrImagePull", "not found", at(100));
-    let plan = run_with(&p, &observed(vec![]), &memory, 100);
-    assert_eq!(
-        (waiting(&plan, "a").0.as_str(), plan.wake_at),
-        ("ErrImagePull", Some(at(102)))
-    );
-    let plan = run_with(&p, &observed(vec![]), &plan.memory, 102);
-    let told = (
-        "ImagePullBackOff".into(),
-        "Back-off pulling image \"a:1\": ErrImagePull: not found".into(),
-    );
-    assert_eq!((waiting(&plan, "a"), plan.wake_at), (told, Some(at(110))));
-    let plan = run_with(&p, &observed(vec![]), &plan.memory, 110);
-    assert_eq!(plan.actions, [start("a", 0)]);
-    let mut memory = plan.memory;
-    note_failure(&mut memory, "a", "ErrImagePull", "not found", at(110));
-    assert_eq!(
-        memory.waiting["a"].retry_at,
-        at(130),
-        "the count goes on through the changed reason"
-    );
-}
-
-#[test]
 fn one_container_that_cannot_start_does_not_hold_the_others() {
     let p = pod("p", &["a", "b"]);
     let mut memory = Memory::default();
-    note_failure(&mut memory, "a", "ErrImagePull", "not found", at(100));
+    note_failure(&mut memory, "a", ("ErrImagePull", "not found"), at(110));
     assert_eq!(
         run_with(&p, &observed(vec![]), &memory, 100).actions,
         [start("b", 0)]

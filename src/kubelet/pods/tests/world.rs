@@ -12,6 +12,8 @@ use crate::kubelet::eviction::manage::{Care, Usage};
 use crate::kubelet::eviction::{PodUsage, Pressures};
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::images::gc::ImageGc;
+use crate::kubelet::images::providers::Providers;
+use crate::kubelet::images::sources::Sources;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::probe::Probes;
@@ -173,8 +175,10 @@ impl World {
             root: config.cgroup_root.clone(),
             systemd: false,
         };
+        let sources = Sources::new(&config.root_dir, Providers::default());
+        let images = Arc::new(ImageManager::new(cri.clone(), &config, sources));
         let image_gc = ImageGc::new(
-            (cri.clone(), cri.clone()),
+            (cri.clone(), cri.clone(), images.clone()),
             api.clone(),
             Arc::default(),
             config.clone(),
@@ -186,7 +190,7 @@ impl World {
             pressures: self.pressures.clone(),
         };
         Context {
-            images: ImageManager::new(cri.clone()),
+            images,
             volumes: Volumes::new(dirs.clone(), api.clone()).with_tmpfs(|_, _| Ok(())),
             probes: Probes::new(
                 cri.clone(),

@@ -4,6 +4,7 @@ use crate::kubelet::plan::{Backoff, Waiting};
 use crate::kubelet::quantity::Amount;
 use crate::model::SandboxId;
 use crate::model::pod::VolumeMount;
+use std::time::Duration;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(seconds).unwrap()
@@ -291,6 +292,7 @@ fn a_failed_start_is_remembered_until_one_succeeds() {
     let error = StartError {
         reason: "RunContainerError",
         message: "no such file".into(),
+        retry_after: Duration::from_secs(10),
     };
     state.settle(vec![Done::Start("a".into(), Err(error))], at(0));
     let waiting = |state: &State| {
