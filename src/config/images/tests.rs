@@ -9,7 +9,7 @@ fn pulls_are_one_at_a_time_unless_more_are_asked_for() {
         ("maxParallelImagePulls: 7", &[], Some(7)),
         ("serializeImagePulls: false", &[], None),
         (
-            "{serializeImagePulls: false, maxParallelImagePulls: 2}",
+            "serializeImagePulls: false\nmaxParallelImagePulls: 2",
             &[],
             Some(2),
         ),
@@ -22,7 +22,7 @@ fn pulls_are_one_at_a_time_unless_more_are_asked_for() {
         };
         assert_eq!(pulls, wanted, "{text} {flags:?}");
     }
-    let error = file("{serializeImagePulls: true, maxParallelImagePulls: 2}", &[]).unwrap_err();
+    let error = file("serializeImagePulls: true\nmaxParallelImagePulls: 2", &[]).unwrap_err();
     assert!(
         error.to_string().contains("unless serializeImagePulls"),
         "{error}"
@@ -52,7 +52,7 @@ fn who_may_use_an_image_that_is_there() {
     );
     let listed = |pattern: &str| {
         policy(&format!(
-            "{{{name}: NeverVerifyAllowlistedImages, {list}: [\"{pattern}\"]}}"
+            "{name}: NeverVerifyAllowlistedImages\n{list}: [\"{pattern}\"]"
         ))
     };
     for good in [
