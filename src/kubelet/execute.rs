@@ -78,16 +78,19 @@ async fn users(context: &Context, pod: &Pod) -> Result<v1::UserNamespace, String
         return Ok(userns::hosts());
     }
     let status = context.runtime.status(false).await.map_err(|e| words(&e))?;
-    // The default handler: there are no others yet.
-    let handler = status
-        .runtime_handlers
-        .iter()
-        .find(|handler| handler.name.is_empty());
+    let name = runtime_handler(context, pod).await?;
+    let handler = status.runtime_handlers.iter().find(|h| *h.name == *name);
     if !handler
         .and_then(|h| h.features)
         .is_some_and(|f| f.user_namespaces)
     {
-        return Err("can't set `spec.hostUsers: false`, runtime does not support user namespaces".into());
+        let who = match &*name {
+            "" => "runtime".to_owned(),
+            name => format!("RuntimeClass handler {name:?}"),
+        };
+        return Err(format!(
+            "can't set `spec.hostUsers: false`, {who} does not support user namespaces"
+        ));
     }
     let (ranges, uid) = (context.users.clone(), pod.metadata.uid.clone());
     let range = blocking(move || ranges.of(&uid)).await;
