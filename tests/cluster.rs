@@ -10,6 +10,8 @@
 
 #[path = "cluster/agent.rs"]
 mod agent;
+#[path = "cluster/api_settings.rs"]
+mod api_settings;
 #[path = "cluster/bad_input.rs"]
 mod bad_input;
 #[path = "cluster/client.rs"]
@@ -193,6 +195,12 @@ const ALONE: &[Case] = &[
         "private_images::node_credentials",
         private_images::node_credentials,
     ),
+    ("api_settings::tls13_only", api_settings::tls13_only),
+    (
+        "api_settings::debugging_handlers_off",
+        api_settings::debugging_handlers_off,
+    ),
+    ("api_settings::tokens_end", api_settings::tokens_end),
     ("join::kubeadm", kubeadm::join),
     ("last::nothing_left", last::nothing_left),
 ];

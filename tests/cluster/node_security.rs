@@ -4,7 +4,7 @@
 //! The tables hold for upstream's kubelet as well; where rustlet answers otherwise on purpose, a row says so and why.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 use rustlet::kubelet::server::route::ROUTES;
 use rustlet_lab::certs::{Authority, Pair, Subject};
 use rustlet_lab::kube::{Seen, eventually};
+use rustlet_lab::node::Node;
 use rustlet_lab::ns::Scope;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
-use serde_json::json;
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned,
+    SupportedProtocolVersion,
+};
+use serde_json::{Value, json};
 
 use crate::support::{Case, LIMIT, Lab};
 
@@ -142,15 +146,25 @@ fn joined(mut chunks: &str) -> String {
 /// A way to a node's API for one caller.
 pub(crate) struct Caller<'a> {
     lab: &'a Lab,
+    node: Ipv4Addr,
     tls: Arc<ClientConfig>,
     token: Option<String>,
 }
 
 impl<'a> Caller<'a> {
+    /// To the first node.
     fn new(lab: &'a Lab, pair: Option<&Pair>) -> Result<Self> {
+        Self::speaking(lab, pair, rustls::ALL_VERSIONS)
+    }
+
+    fn speaking(
+        lab: &'a Lab,
+        pair: Option<&Pair>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Self> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
+            .with_protocol_versions(versions)?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer));
         let tls = match pair {
@@ -160,11 +174,27 @@ impl<'a> Caller<'a> {
                 config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(pair.key.as_bytes())?)?
             }
         };
-        let (tls, token) = (Arc::new(tls), None);
-        Ok(Self { lab, tls, token })
+        Ok(Self {
+            lab,
+            node: lab.nodes()[0].address(),
+            tls: Arc::new(tls),
+            token: None,
+        })
     }
 
-    fn with_token(lab: &'a Lab, token: &str) -> Result<Self> {
+    /// The same to another node.
+    pub(crate) fn at(self, node: &Node) -> Self {
+        Self {
+            node: node.address(),
+            ..self
+        }
+    }
+
+    pub(crate) fn nobody(lab: &'a Lab) -> Result<Self> {
+        Self::new(lab, None)
+    }
+
+    pub(crate) fn with_token(lab: &'a Lab, token: &str) -> Result<Self> {
         Ok(Self {
             token: Some(token.to_owned()),
             ..Self::new(lab, None)?
@@ -181,15 +211,23 @@ impl<'a> Caller<'a> {
         Self::known(lab, "node-security-admin", Some("system:masters"))
     }
 
-    /// A TLS connection to the first node.
+    /// An administrator who speaks one version of TLS only.
+    pub(crate) fn admin_speaking(lab: &'a Lab, version: &'static SupportedProtocolVersion) -> Result<Self> {
+        let pki = lab.cluster().control().pki();
+        let pair = pki
+            .authority
+            .issue(&subject("node-security-admin", Some("system:masters")))?;
+        Self::speaking(lab, Some(&pair), &[version])
+    }
+
+    /// A TLS connection to the node.
     fn connect(&self) -> Result<StreamOwned<ClientConnection, TcpStream>> {
-        let name = ServerName::from(std::net::IpAddr::from(self.lab.nodes()[0].address()));
-        let connection = ClientConnection::new(self.tls.clone(), name)?;
-        Ok(StreamOwned::new(connection, tcp(self.lab)?))
+        let connection = ClientConnection::new(self.tls.clone(), ServerName::from(IpAddr::from(self.node)))?;
+        Ok(StreamOwned::new(connection, tcp(self.lab, self.node)?))
     }
 
     /// The code of the answer to a request with these headers and this body.
-    fn ask(&self, method: &str, target: &str, more: &str) -> Result<u16> {
+    pub(crate) fn ask(&self, method: &str, target: &str, more: &str) -> Result<u16> {
         Ok(self.fetch(method, target, more)?.code)
     }
 
@@ -222,7 +260,7 @@ impl<'a> Caller<'a> {
         })
     }
 
-    fn get(&self, target: &str) -> Result<u16> {
+    pub(crate) fn get(&self, target: &str) -> Result<u16> {
         self.ask("GET", target, "")
     }
 }
@@ -235,9 +273,9 @@ fn subject<'s>(name: &'s str, group: Option<&'s str>) -> Subject<'s> {
     }
 }
 
-/// A connection to the first node's API from a machine that is no node.
-fn tcp(lab: &Lab) -> Result<TcpStream> {
-    let address = SocketAddr::from((lab.nodes()[0].address(), 10250));
+/// A connection to a node's API from a machine that is no node.
+fn tcp(lab: &Lab, node: Ipv4Addr) -> Result<TcpStream> {
+    let address = SocketAddr::from((node, 10250));
     let stream = lab.outside().enter(Scope::NetOnly, || {
         TcpStream::connect_timeout(&address, ANSWER).context("connect to the node's API")
     })?;
@@ -401,7 +439,7 @@ pub(crate) fn tokens(lab: &Lab) -> Result<()> {
 }
 
 /// Makes a service account with these rights on all nodes; returns a token of it.
-fn account(case: &Case<'_>, name: &str, resources: &[&str], verbs: &[&str]) -> Result<String> {
+pub(crate) fn account(case: &Case<'_>, name: &str, resources: &[&str], verbs: &[&str]) -> Result<String> {
     case.create("serviceaccounts", &json!({"metadata": {"name": name}}))?;
     let role = format!("node-security-{name}");
     let rbac = "/apis/rbac.authorization.k8s.io/v1";
@@ -421,11 +459,17 @@ fn account(case: &Case<'_>, name: &str, resources: &[&str], verbs: &[&str]) -> R
             .kube
             .create(&format!("{rbac}/clusterrolebindings"), &binding)?;
     }
-    let path = format!("{}/token", case.path("serviceaccounts", name));
-    let made = case
-        .lab
-        .kube
-        .create(&path, &json!({"spec": {"expirationSeconds": 3600}}))?;
+    token(case, name, None)
+}
+
+/// A token of a service account, bound to an object when one is given.
+pub(crate) fn token(case: &Case<'_>, account: &str, bound: Option<Value>) -> Result<String> {
+    let path = format!("{}/token", case.path("serviceaccounts", account));
+    let mut spec = json!({"expirationSeconds": 3600});
+    if let Some(bound) = bound {
+        spec["boundObjectRef"] = bound;
+    }
+    let made = case.lab.kube.create(&path, &json!({"spec": spec}))?;
     let token = made["status"]["token"].as_str();
     Ok(token.context("no token")?.to_owned())
 }
@@ -434,7 +478,7 @@ fn account(case: &Case<'_>, name: &str, resources: &[&str], verbs: &[&str]) -> R
 pub(crate) fn slow_clients(lab: &Lab) -> Result<()> {
     let admin = Caller::admin(lab)?;
     let nobody = Caller::new(lab, None)?;
-    let silent: Vec<TcpStream> = (0..150).map(|_| tcp(lab)).collect::<Result<_>>()?;
+    let silent: Vec<TcpStream> = (0..150).map(|_| tcp(lab, nobody.node)).collect::<Result<_>>()?;
     let mut half = Vec::new();
     for _ in 0..30 {
         let mut stream = nobody.connect()?;
