@@ -232,7 +232,6 @@ fn without_debugging_handlers() {
         "/metrics",
         "/stats/summary",
         "/nope",
-        "/debug",
     ] {
         assert_eq!(disabled(path), None, "{path}");
     }
