@@ -14,6 +14,8 @@ mod agent;
 mod api_settings;
 #[path = "cluster/bad_input.rs"]
 mod bad_input;
+#[path = "cluster/caller.rs"]
+mod caller;
 #[path = "cluster/client.rs"]
 mod client;
 #[path = "cluster/debug.rs"]

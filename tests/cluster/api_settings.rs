@@ -12,7 +12,8 @@ use rustlet_lab::node::Guest;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
-use crate::node_security::{Caller, account, token};
+use crate::caller::Caller;
+use crate::node_security::{account, token};
 use crate::support::{Case, LIMIT, Lab, pod, shell};
 
 const TAINT: &str = "--register-with-taints=lab-test=api-settings:NoSchedule";
@@ -121,7 +122,7 @@ const OFF: &str = "Debug endpoints are disabled.\n";
 pub(crate) fn debugging_handlers_off(lab: &Lab) -> Result<()> {
     let visitor = Visitor::new(lab, "--enable-debugging-handlers=false")?;
     let admin = Caller::admin(lab)?.at(&visitor.node);
-    let nobody = Caller::nobody(lab)?.at(&visitor.node);
+    let nobody = Caller::new(lab, None)?.at(&visitor.node);
     let mut wrong = Vec::new();
     for (method, path, code, text) in SWITCHED_OFF {
         let answer = admin.fetch(method, path, "")?;

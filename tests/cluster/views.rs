@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustlet_lab::kube::{Seen, eventually};
 use serde_json::{Value, json};
 
-use crate::node_security::{Answer, Caller};
+use crate::caller::{Answer, Caller};
 use crate::support::{Case, LIMIT, Lab, pod, shell};
 
 /// A request to the node, not through the API server: it would make an `Accept` header of its own.

@@ -226,13 +226,7 @@ fn without_debugging_handlers() {
     ] {
         assert_eq!(disabled(path), Some(Lookup::Nothing), "{path}");
     }
-    for path in [
-        "/pods",
-        "/healthz",
-        "/metrics",
-        "/stats/summary",
-        "/nope",
-    ] {
+    for path in ["/pods", "/healthz", "/metrics", "/stats/summary", "/nope"] {
         assert_eq!(disabled(path), None, "{path}");
     }
 }
