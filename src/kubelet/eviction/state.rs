@@ -53,8 +53,8 @@ impl State {
     ) -> Verdict {
         let mut crossed: BTreeSet<usize> = crossed(thresholds, &seen, false).collect();
         // A shortage is over only when as much was reclaimed as was asked for.
-        let with_reclaim: BTreeSet<usize> = crossed_with_reclaim(thresholds, &seen);
-        crossed.extend(self.met.intersection(&with_reclaim));
+        let met = std::mem::take(&mut self.met);
+        crossed.extend(self::crossed(thresholds, &seen, true).filter(|at| met.contains(at)));
         self.crossed = crossed
             .iter()
             .map(|at| (*at, self.crossed.get(at).copied().unwrap_or(now)))
@@ -105,10 +105,6 @@ pub fn crossed(thresholds: &[Threshold], seen: &Observations, reclaim: bool) -> 
     let all = thresholds.iter().enumerate();
     all.filter(move |(_, threshold)| is_crossed(threshold))
         .map(|(at, _)| at)
-}
-
-fn crossed_with_reclaim(thresholds: &[Threshold], seen: &Observations) -> BTreeSet<usize> {
-    crossed(thresholds, seen, true).collect()
 }
 
 fn signed(duration: Duration) -> SignedDuration {

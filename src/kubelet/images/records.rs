@@ -90,7 +90,7 @@ pub fn old<'a>(
 
 /// Images to remove, in order, until `bytes` are free; those that have just come are kept, since a container may be
 /// about to start.
-pub fn to_free<'a>(unused: &'a [Unused], bytes: u64, min_age: Duration, now: Timestamp) -> Vec<&'a Unused> {
+pub fn to_free(unused: &[Unused], bytes: u64, min_age: Duration, now: Timestamp) -> Vec<&Unused> {
     let min_age = signed(min_age);
     let mut freed = 0_u64;
     let mut chosen = Vec::new();

@@ -43,7 +43,9 @@ pub(super) fn run(input: &Input<'_>) -> Plan {
     if pass.plan.memory.ended {
         pass.wind_down();
     }
-    if !pass.plan.memory.restarting_all && !(pass.plan.memory.ended && pass.plan.memory.forget) {
+    // Then everything goes, not just what is old.
+    let all_goes = pass.plan.memory.restarting_all || pass.plan.memory.ended && pass.plan.memory.forget;
+    if !all_goes {
         pass.clean();
     }
     pass.plan.actions.sort_by_key(Action::wave);

@@ -25,7 +25,7 @@ impl Workers {
                 active.push(pod);
             }
         }
-        active.sort_by(|a, b| a.metadata.key().cmp(&b.metadata.key()));
+        active.sort_by_key(|pod| pod.metadata.key());
         active
     }
 
