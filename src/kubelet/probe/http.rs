@@ -6,7 +6,7 @@ use crate::model::pod::HttpGet;
 use http::header::{ACCEPT, AUTHORIZATION, CONNECTION, HOST, LOCATION, USER_AGENT};
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -35,9 +35,12 @@ pub(crate) async fn get(action: &HttpGet, host: &str, port: u16, timeout: Durati
         Err(why) => return Outcome::Error(why),
     };
     match tokio::time::timeout(timeout, follow(url.clone(), &headers)).await {
-        Ok(Ok(None)) => Outcome::Warning("Probe terminated redirects".into()),
-        Ok(Ok(Some(200..400))) => Outcome::Success,
-        Ok(Ok(Some(status))) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
+        Ok(Ok((200..300, _))) => Outcome::Success,
+        Ok(Ok((300..400, body))) => {
+            let body = String::from_utf8_lossy(&body);
+            Outcome::Warning(format!("Probe terminated redirects, Response body: {body}"))
+        }
+        Ok(Ok((status, _))) => Outcome::Failure(format!("HTTP probe failed with statuscode: {status}")),
         Ok(Err(why)) => Outcome::Failure(format!("Get \"{url}\": {why}")),
         Err(_) => Outcome::Failure(format!(
             "Get \"{url}\": context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
@@ -77,22 +80,35 @@ pub(crate) async fn call(action: &HttpGet, host: &str, port: u16) -> Result<Call
     }
 }
 
-/// Follows redirects while they stay on the host; the status they end with, `None` when they lead away.
-async fn follow(first: Uri, headers: &HeaderMap) -> Result<Option<u16>, String> {
+/// Follows redirects while they stay on the host; status and body they end with.
+async fn follow(first: Uri, headers: &HeaderMap) -> Result<(u16, Vec<u8>), String> {
     let mut url = first.clone();
     for _ in 0..MAX_REDIRECTS {
         let answer = request(&url, headers).await?;
         let status = answer.status();
         let target = redirect(&answer, &url);
-        // The body is read so that the server sees a client that listens, and thrown away.
-        drop(Limited::new(answer.into_body(), MAX_BODY).collect().await);
+        // Also read when nobody wants it, so that the server sees a client that listens.
+        let body = beginning(answer.into_body()).await?;
         match target {
             Some(target) if target.host() == first.host() => url = target,
-            Some(_) => return Ok(None),
-            None => return Ok(Some(status.as_u16())),
+            _ => return Ok((status.as_u16(), body)),
         }
     }
     Err("stopped after 10 redirects".into())
+}
+
+/// As much of a body as anybody reads.
+async fn beginning(mut body: Incoming) -> Result<Vec<u8>, String> {
+    let mut read = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|e| e.to_string())?;
+        read.extend(frame.into_data().into_iter().flatten());
+        if read.len() >= MAX_BODY {
+            read.truncate(MAX_BODY);
+            break;
+        }
+    }
+    Ok(read)
 }
 
 /// Where a redirect leads, resolved against the URL it came from.

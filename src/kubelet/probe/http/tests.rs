@@ -35,18 +35,21 @@ async fn probe(action: &HttpGet, port: u16) -> Outcome {
 }
 
 #[tokio::test]
-async fn status_codes_from_200_to_399_are_healthy() {
+async fn status_codes_from_200_are_healthy_and_redirects_end_in_a_warning() {
     let port = server(|request| {
         let code = request.split(['/', ' ']).nth(2).unwrap().parse().unwrap();
         status(code, "")
     })
     .await;
-    for code in [200, 204, 304, 399] {
-        assert_eq!(
-            probe(&action(&format!("/{code}")), port).await,
-            Outcome::Success,
-            "{code}"
-        );
+    let warning = |body| Outcome::Warning(format!("Probe terminated redirects, Response body: {body}"));
+    let table = [
+        (200, Outcome::Success),
+        (204, Outcome::Success),
+        (304, warning("")),
+        (399, warning("ok")),
+    ];
+    for (code, outcome) in table {
+        assert_eq!(probe(&action(&format!("/{code}")), port).await, outcome, "{code}");
     }
     let failure = |code| Outcome::Failure(format!("HTTP probe failed with statuscode: {code}"));
     for code in [404, 500] {
@@ -71,7 +74,7 @@ async fn redirects_are_followed_on_the_same_host_only() {
     assert_eq!(probe(&action("/here"), port).await, Outcome::Success);
     assert_eq!(
         probe(&action("/away"), port).await,
-        Outcome::Warning("Probe terminated redirects".into())
+        Outcome::Warning("Probe terminated redirects, Response body: ok".into())
     );
     let Outcome::Failure(why) = probe(&action("/loop"), port).await else {
         panic!("a loop is a failure")
