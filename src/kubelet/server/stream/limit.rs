@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Open at once. Each has two connections and at most 64 KiB in flight.
+/// Open at once. Each has two connections and at most 64 KiB in flight, about twice that when it is translated.
 const TOTAL: usize = 1000;
 /// From one address. An API server opens those of all users, so this only keeps room for a second one.
 const PER_CLIENT: usize = 800;

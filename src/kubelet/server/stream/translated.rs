@@ -143,3 +143,6 @@ pub(super) async fn tunnel(
     });
     Ok(options::switched(accept, protocol.as_deref()))
 }
+
+#[cfg(test)]
+mod tests;
