@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value};
 
-/// exec, attach and port-forward over WebSockets straight to the node (KEP-4006). The feature is declared by this name.
+/// exec, attach and port-forward over WebSockets straight to the node (KEP-4006).
 const WEBSOCKETS: &str = "ExtendWebSocketsToKubelet";
 /// The Node says what it can do (KEP-5328).
 const DECLARED: &str = "NodeDeclaredFeatures";
-/// Gates that have an effect; upstream has them on, as beta.
-const EFFECTIVE: [&str; 2] = [WEBSOCKETS, DECLARED];
+/// Features of kubelet 1.36 that the Node declares, sorted: those it really has. Each has a gate of its name, beta and on.
+const FEATURES: &[&str] = &[WEBSOCKETS];
 
 /// Names, sorted.
 pub(super) const GATES: &[&str] = &[
@@ -269,9 +269,9 @@ impl<'a> Set<'a> {
         self.is_on(WEBSOCKETS)
     }
 
-    /// The features the Node declares, sorted. Of those kubelet 1.36 has, the others are not implemented.
+    /// The features the Node declares, sorted.
     pub(super) fn declared(&self) -> Vec<&'static str> {
-        let all = [WEBSOCKETS].into_iter().filter(|name| self.is_on(name));
+        let all = FEATURES.iter().copied().filter(|name| self.is_on(name));
         all.filter(|_| self.is_on(DECLARED)).collect()
     }
 
@@ -280,7 +280,7 @@ impl<'a> Set<'a> {
         let names = self.0.as_object().into_iter().flat_map(Map::keys);
         names
             .map(|name| &**name)
-            .filter(|name| !EFFECTIVE.contains(name))
+            .filter(|name| *name != DECLARED && !FEATURES.contains(name))
             .collect()
     }
 }
