@@ -39,7 +39,7 @@ fn only_gates_without_an_effect_ask_in_vain() {
 fn a_flag_changes_the_gates_it_names() {
     let file = json!({"NodeSwap": true, WEBSOCKETS: true});
     let flag = json!({WEBSOCKETS: false});
-    let all = json!({"NodeSwap": true, WEBSOCKETS: false});
-    assert_eq!(over(Some(&file), flag.clone()), both);
+    let merged = json!({"NodeSwap": true, WEBSOCKETS: false});
+    assert_eq!(over(Some(&file), flag.clone()), merged);
     assert_eq!(over(None, flag.clone()), flag);
 }
