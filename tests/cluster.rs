@@ -34,6 +34,10 @@ mod join;
 mod kubeadm;
 #[path = "cluster/last.rs"]
 mod last;
+#[path = "cluster/life.rs"]
+mod life;
+#[path = "cluster/life_end.rs"]
+mod life_end;
 #[path = "cluster/logs.rs"]
 mod logs;
 #[path = "cluster/metrics.rs"]
@@ -105,6 +109,15 @@ const TOGETHER: &[Case] = &[
     ("pods::init_containers", pods::init_containers),
     ("pods::inside", pods::inside),
     ("pods::events", pods::events),
+    ("life::sidecar_order", life::sidecar_order),
+    ("life::sidecar_restarts", life::sidecar_restarts),
+    ("life::sidecar_liveness", life::sidecar_liveness),
+    ("life::restart_rules", life::restart_rules),
+    ("life::restart_all", life::restart_all),
+    ("life::status_fields", life::status_fields),
+    ("life_end::deadline", life_end::deadline),
+    ("life_end::last_words", life_end::last_words),
+    ("life_end::never_started", life_end::never_started),
     ("logs::follow_across_rotation", logs::follow_across_rotation),
     ("logs::options", logs::options),
     ("logs::refusals", logs::refusals),

@@ -150,6 +150,11 @@ impl Lab {
     /// Runs a command in the first container of a pod.
     pub(crate) fn exec(&self, pod: &Value, argv: &[&str]) -> Result<String> {
         let container = pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default();
+        self.exec_in(pod, container, argv)
+    }
+
+    /// Runs a command in a container of a pod.
+    pub(crate) fn exec_in(&self, pod: &Value, container: &str, argv: &[&str]) -> Result<String> {
         self.node_of(pod)?.pod_exec(pod, container, argv)
     }
 

@@ -93,8 +93,12 @@ impl Node {
 
 /// The id of a container of a pod in the runtime, without the runtime's name.
 pub fn container_id<'a>(pod: &'a Value, container: &str) -> Option<&'a str> {
-    let statuses = pod["status"]["containerStatuses"].as_array()?;
-    let status = statuses.iter().find(|status| status["name"] == container)?;
+    let lists = ["containerStatuses", "initContainerStatuses"];
+    let mut statuses = lists
+        .iter()
+        .filter_map(|list| pod["status"][list].as_array())
+        .flatten();
+    let status = statuses.find(|status| status["name"] == container)?;
     status["containerID"]
         .as_str()?
         .split_once("://")
@@ -167,8 +171,10 @@ mod tests {
     #[test]
     fn container_ids_lose_the_runtimes_name() {
         let pod = json!({"status": {"containerStatuses": [
-            {"name": "other", "containerID": "containerd://111"}, {"name": "web", "containerID": "containerd://222"}]}});
+            {"name": "other", "containerID": "containerd://111"}, {"name": "web", "containerID": "containerd://222"}],
+            "initContainerStatuses": [{"name": "side", "containerID": "containerd://333"}]}});
         assert_eq!(container_id(&pod, "web"), Some("222"));
+        assert_eq!(container_id(&pod, "side"), Some("333"));
         assert_eq!(container_id(&pod, "none"), None);
     }
 
