@@ -7,8 +7,10 @@ use serde_json::{Map, Value};
 const WEBSOCKETS: &str = "ExtendWebSocketsToKubelet";
 /// The Node says what it can do (KEP-5328).
 const DECLARED: &str = "NodeDeclaredFeatures";
+/// An exit code may start all containers of a Pod over (KEP-5532).
+const RESTART_ALL: &str = "RestartAllContainersOnContainerExits";
 /// Features of kubelet 1.36 that the Node declares, sorted: those it really has. Each has a gate of its name, beta and on.
-const FEATURES: &[&str] = &[WEBSOCKETS];
+const FEATURES: &[&str] = &[WEBSOCKETS, RESTART_ALL];
 
 /// Names, sorted.
 pub(super) const GATES: &[&str] = &[

@@ -17,6 +17,7 @@ mod tests;
 
 pub(crate) use memory::should_restart;
 pub use memory::{note_failure, note_sandbox_failure, recall};
+pub(crate) use restart_all::REMOVED;
 pub(crate) use run::{DEADLINE_EXCEEDED, LOST_EXIT_CODE};
 
 use super::cgroup::plan::Cfs;
@@ -71,6 +72,9 @@ pub struct Memory {
     pub rejected: bool,
     /// A container has ended with an exit code that starts all of them over: they are being removed (KEP-5532).
     pub restarting_all: bool,
+    /// Containers that were removed for that and have not been created again, each with the attempt number its next
+    /// instance has at least.
+    pub over_again: BTreeMap<Box<str>, u32>,
 }
 
 /// Why a Pod as a whole has failed; becomes `status.reason` and `status.message`.

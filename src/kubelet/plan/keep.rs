@@ -1,6 +1,7 @@
 //! PURE. One container of a Pod that should run: clear the way, check what runs, start what does not.
 
 use super::memory::{crash_wait, go_duration, grow};
+use super::restart_all::REMOVED;
 use super::run::{Pass, Progress};
 use super::stop::stop_with;
 use super::{Action, Input, Waiting, should_restart};
@@ -20,6 +21,9 @@ impl<'a> Pass<'a> {
         } else {
             self.input.observed.latest(&spec.name)
         };
+        if latest.is_some() {
+            self.plan.memory.over_again.remove(&spec.name);
+        }
         match latest {
             Some(running) if running.state == RunState::Running => {
                 self.check_running(spec, init, running);
@@ -229,7 +233,12 @@ impl<'a> Pass<'a> {
             let count = u32::try_from(h.restart_count).unwrap_or(0);
             count + u32::from(!counted(h))
         });
-        let next = observed.map(|c| c.attempt + 1).chain(reported).max();
+        let removed = self.plan.memory.over_again.get(&spec.name).copied();
+        let next = observed
+            .map(|c| c.attempt + 1)
+            .chain(reported)
+            .chain(removed)
+            .max();
         self.plan.actions.push(Action::StartContainer {
             name: spec.name.clone(),
             init,
@@ -247,8 +256,7 @@ fn counted(history: &ContainerStatus) -> bool {
         .terminated
         .as_ref()
         .and_then(|end| end.reason.as_deref());
-    history.state.waiting.is_some()
-        && matches!(end, Some("RestartingAllContainers" | "ContainerStatusUnknown"))
+    history.state.waiting.is_some() && matches!(end, Some(REMOVED | "ContainerStatusUnknown"))
 }
 
 /// A regular init container is tried again unless the Pod never restarts; a success is final.

@@ -9,20 +9,29 @@ use super::{Action, Input};
 use crate::kubelet::observed::{ContainerState, RunState};
 use crate::model::pod::Container;
 
+/// Reason of a container that was removed to start all of them over.
+pub(crate) const REMOVED: &str = "RestartingAllContainers";
+
 impl Pass<'_> {
     /// The steps of starting over; true while there are any.
     pub(super) fn restart_all(&mut self) -> bool {
         if !self.plan.memory.restarting_all && !asked(self.input) {
             return false;
         }
-        let spec = |c: &ContainerState| of_spec(self.input, &c.name);
-        let all: Vec<_> = self
-            .input
+        let input = self.input;
+        let spec = |c: &ContainerState| specs(input).find(|spec| spec.name == c.name);
+        let all: Vec<_> = input
             .observed
             .containers
             .iter()
             .filter(|c| spec(c).is_some())
             .collect();
+        for spec in specs(input) {
+            let mine = all.iter().filter(|c| c.name == spec.name);
+            let next = mine.map(|c| c.attempt + 1).max().unwrap_or(0);
+            let known = self.plan.memory.over_again.entry(spec.name.clone()).or_default();
+            *known = next.max(*known);
+        }
         self.plan.memory.restarting_all = !all.is_empty();
         self.plan.memory.waiting.clear();
         let running = all.iter().filter(|c| alive(c));
@@ -42,20 +51,16 @@ impl Pass<'_> {
 
 /// The newest instance of a container has ended in a way that starts all over.
 fn asked(input: &Input<'_>) -> bool {
-    let spec = &input.pod.spec;
     let newest = |c: &Container| input.observed.latest(&c.name).is_some_and(|i| is_source(c, i));
-    spec.init_containers.iter().chain(&spec.containers).any(newest)
+    specs(input).any(newest)
+}
+
+/// All containers but ephemeral ones, which are left alone.
+fn specs<'a>(input: &Input<'a>) -> impl Iterator<Item = &'a Container> + use<'a> {
+    let spec = &input.pod.spec;
+    spec.init_containers.iter().chain(&spec.containers)
 }
 
 fn is_source(spec: &Container, instance: &ContainerState) -> bool {
     instance.state == RunState::Exited && restarts_all(spec, instance.exit_code)
-}
-
-/// Ephemeral containers are left alone.
-fn of_spec<'a>(input: &Input<'a>, name: &str) -> Option<&'a Container> {
-    let spec = &input.pod.spec;
-    spec.init_containers
-        .iter()
-        .chain(&spec.containers)
-        .find(|c| *c.name == *name)
 }

@@ -2,6 +2,7 @@
 //! containers together.
 
 use super::memory::{alive, seconds};
+use super::restart_all::REMOVED;
 use super::stop::{stop_containers, stop_sandboxes, stop_with};
 use super::{Action, Input, Plan, PodFailure, should_restart};
 use crate::kubelet::observed::{ContainerState, RunState, Sandbox};
@@ -174,8 +175,9 @@ impl<'a> Pass<'a> {
             None => self.input.pod.history(&spec.name).and_then(reported_exit),
         };
         let ended = exit_code.is_some_and(|code| !should_restart(self.input.pod, spec, code));
-        let replaced = self.plan.memory.replacing.contains(&spec.name);
-        if ended && !replaced {
+        let memory = &self.plan.memory;
+        let again = memory.replacing.contains(&spec.name) || memory.over_again.contains_key(&spec.name);
+        if ended && !again {
             Progress::Done
         } else {
             Progress::Underway
@@ -338,6 +340,10 @@ fn reported_exit(history: &ContainerStatus) -> Option<i32> {
         .terminated
         .as_ref()
         .or(history.last_state.terminated.as_ref());
+    let reason = terminated.and_then(|end| end.reason.as_deref());
+    if history.state.waiting.is_some() && reason == Some(REMOVED) {
+        return None;
+    }
     match (terminated, history.container_id.is_empty()) {
         (Some(end), _) if history.state.running.is_none() => Some(end.exit_code),
         (_, false) => Some(LOST_EXIT_CODE),

@@ -4,6 +4,7 @@
 mod evictions;
 mod hooks;
 mod resize;
+mod restart_all;
 mod world;
 
 use crate::model::PodUid;

@@ -1,9 +1,9 @@
 //! PURE. `containerStatuses`, `initContainerStatuses` and `ephemeralContainerStatuses`.
 
-use super::gone::{LOST, NOT_LOCATED, RESTARTING, RESTARTING_WORDS, unseen};
+use super::gone::{LOST, NOT_LOCATED, RESTARTING_WORDS, unseen};
 use super::{History, StatusInput, time};
 use crate::kubelet::observed::{ContainerState as Instance, RunState, User};
-use crate::kubelet::plan::Intent;
+use crate::kubelet::plan::{Intent, REMOVED};
 use crate::kubelet::resize::differing;
 use crate::model::pod::{self, Container, Quantity, Resources};
 use k8s_openapi::api::core::v1::{
@@ -182,8 +182,8 @@ fn from_history(
     let mut s = from_history_base(input, spec, old);
     let Some(old) = old else { return s };
     if restarting_all && (old.state.terminated.is_some() || old.state.running.is_some()) {
-        s.state = Some(wait(RESTARTING, Some(RESTARTING_WORDS)));
-        s.last_state = Some(unseen(RESTARTING, RESTARTING_WORDS));
+        s.state = Some(wait(REMOVED, Some(RESTARTING_WORDS)));
+        s.last_state = Some(unseen(REMOVED, RESTARTING_WORDS));
         s.restart_count += 1;
     } else if let Some(end) = &old.state.terminated {
         s.state = Some(ended(from_terminated(end)));

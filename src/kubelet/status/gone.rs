@@ -9,8 +9,6 @@ use k8s_openapi::api::core::v1::{ContainerState, ContainerStateTerminated, Conta
 const MAX_MESSAGES: usize = 12 << 10;
 /// Reason of a container nobody saw end.
 pub(super) const LOST: &str = "ContainerStatusUnknown";
-/// Reason of a container that was removed to start all of them over.
-pub(super) const RESTARTING: &str = "RestartingAllContainers";
 /// Words of the same.
 pub(super) const RESTARTING_WORDS: &str = "The container is removed because RestartAllContainers in place";
 /// What is said of a container that is not there when its Pod has ended.

@@ -1,9 +1,8 @@
 //! PURE. `status.phase` and the reason that belongs to it.
 
 use super::containers::{exit_code, is_waiting, last_exit};
-use super::gone::RESTARTING;
 use super::{History, StatusInput};
-use crate::kubelet::plan::should_restart;
+use crate::kubelet::plan::{REMOVED, should_restart};
 use crate::model::pod::{Container, RestartPolicy};
 use k8s_openapi::api::core::v1::ContainerStatus;
 
@@ -60,7 +59,7 @@ fn derived(
 ) -> &'static str {
     let spec = &input.pod.spec;
     let over_again = input.restarting_all(history);
-    let removed = |s: &ContainerStatus| over_again || ended_as(s) == Some(RESTARTING);
+    let removed = |s: &ContainerStatus| over_again || ended_as(s) == Some(REMOVED);
     let mut pending = false;
     for (c, s) in spec
         .init_containers

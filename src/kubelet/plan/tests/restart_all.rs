@@ -54,8 +54,23 @@ fn everything_is_killed_then_removed_and_the_one_who_asked_goes_last() {
     assert!(!plan.memory.restarting_all);
     assert_eq!(
         plan.actions,
-        [start_init("i", 0)],
+        [start_init("i", 1)],
         "from the beginning, in the same sandbox"
+    );
+    let seen = observed(vec![exited("i", 1, 60, 0), running("s", 1, 61)]);
+    let plan = run_with(&p, &seen, &plan.memory, 102);
+    assert_eq!(
+        plan.actions,
+        [start("a", 1), start("b", 1)],
+        "whatever they may not do otherwise"
+    );
+    let mut seen = seen;
+    seen.containers
+        .extend([running("a", 1, 62), exited("b", 1, 63, 1)]);
+    let plan = run_with(&p, &seen, &plan.memory, 103);
+    assert_eq!(
+        (plan.actions, plan.memory.over_again.contains_key("b")),
+        (vec![], false)
     );
 }
 
