@@ -1,7 +1,9 @@
 //! The cgroups of Pods: made, given what they may use, and removed. `names` and `plan` decide; this writes.
 //!
 //! With the systemd driver every cgroup is a slice. systemd makes a Pod's by itself when the runtime asks for a scope
-//! inside, and removes it when it is empty.
+//! inside, and removes it when it is empty. What a slice may use is systemd's to write too: it puts its own values over
+//! those of anybody else. Upstream tells it over D-Bus, which is not spoken here, so with that driver only containers
+//! are held to their limits, and Pods, classes and the node are not; the log says so at the start.
 
 pub(super) mod keeper;
 pub mod names;

@@ -142,6 +142,11 @@ fn context(
             "cgroup controllers are missing: pods are not held to what these count"
         );
     }
+    if systemd && config.cgroups_per_qos {
+        tracing::warn!(
+            "cgroups are systemd's: containers are held to their limits, but Pods, classes and the node as a whole are not"
+        );
+    }
     let names = config.cgroups_per_qos.then(|| Names {
         root: deps.config.cgroup_root.clone(),
         systemd,

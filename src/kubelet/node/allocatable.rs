@@ -52,9 +52,10 @@ pub fn capacity(facts: &Facts) -> List {
 pub fn allocatable(facts: &Facts) -> List {
     let capacity = capacity(facts);
     let kept = kept(&capacity, facts);
-    let less =
-        |(name, amount): (&Box<str>, &Amount)| (name.clone(), amount.minus(resources::of(&kept, name)));
-    let mut left: List = capacity.iter().map(less).collect();
+    let mut left = capacity.clone();
+    for (name, amount) in &mut left {
+        *amount = amount.minus(resources::of(&kept, name));
+    }
     let huge = capacity
         .iter()
         .filter(|(name, _)| resources::page_size(name).is_some());
@@ -105,9 +106,11 @@ pub fn check(facts: &Facts) -> Result<(), TooMuch> {
 
 /// As the Node's status has it.
 pub fn json(list: &List) -> Value {
-    let written =
-        |(name, amount): (&Box<str>, &Amount)| (name.to_string(), Value::from(quantity::text(name, *amount)));
-    list.iter().map(written).collect::<Map<_, _>>().into()
+    let mut all = Map::new();
+    for (name, amount) in list {
+        all.insert(name.to_string(), quantity::text(name, *amount).into());
+    }
+    all.into()
 }
 
 fn reserved(config: &ResourceConfig) -> List {

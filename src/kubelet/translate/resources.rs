@@ -110,7 +110,7 @@ impl NodeLimits {
         let mut named = BTreeMap::new();
         for name in lists.clone().flat_map(BTreeMap::keys) {
             if let Some(size) = resources::page_size(name) {
-                let said = lists.clone().filter(|list| list.contains_key(name)).next_back();
+                let said = lists.clone().rfind(|list| list.contains_key(name));
                 let amount = said.map_or(0, |list| quantity::of(list, name).value());
                 named.insert(size, u64::try_from(amount).unwrap_or(0));
             }
