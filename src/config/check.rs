@@ -88,7 +88,7 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Quantity if value.as_i64().is_some_and(|number| number >= 0) => Ok(()),
         Kind::Texts => each_text(value, |_| Ok(())),
         Kind::Ips => each_text(value, |text| ip(text).map(drop)),
-        Kind::Sysctls => each_text(value, |text| sysctl(text)),
+        Kind::Sysctls => each_text(value, sysctl),
         Kind::IdsPerPod => ids(value),
         Kind::Suites => tls::suites(value),
         Kind::Curves => tls::curves(value),

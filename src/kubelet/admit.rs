@@ -89,8 +89,13 @@ pub struct Ground<'a> {
 pub enum Verdict {
     /// It may start.
     Admitted,
-    /// It may start once these of the others are gone: it is critical. Indices.
-    Preempts(Vec<usize>),
+    /// It may start once some of the others are gone: it is critical.
+    Preempts {
+        /// Their indices.
+        victims: Vec<usize>,
+        /// The first resource there is not enough of.
+        lacks: Box<str>,
+    },
     /// It fails.
     Rejected(Rejection),
     /// It does not match the Node's labels, and nothing else is wrong: they may be older than those it was bound by.
@@ -111,7 +116,7 @@ pub fn judge(pod: &Pod, others: &[&Pod], ground: &Ground<'_>) -> Verdict {
     }
     let verdict = match recover(pod, others, found) {
         Recovery::Fits => Verdict::Admitted,
-        Recovery::Preempts(victims) => Verdict::Preempts(victims),
+        Recovery::Preempts(victims, lacks) => Verdict::Preempts { victims, lacks },
         Recovery::Hopeless(rejection) => return Verdict::Rejected(rejection),
     };
     match confined::apparmor(pod, ground.apparmor).or_else(|| features(pod)) {
@@ -184,7 +189,7 @@ fn general(pod: &Pod, others: &[&Pod], ground: &Ground<'_>) -> Vec<Finding> {
 /// What can be done about what was found.
 enum Recovery {
     Fits,
-    Preempts(Vec<usize>),
+    Preempts(Vec<usize>, Box<str>),
     Hopeless(Rejection),
 }
 
@@ -204,9 +209,12 @@ fn recover(pod: &Pod, others: &[&Pod], found: Vec<Finding>) -> Recovery {
         Finding::Short(short) => Some(short),
         Finding::Predicate(_) => None,
     });
-    let wanted = shorts.map(|short| (short.resource.clone(), short.missing()));
-    match preempt::victims(pod, others, wanted.collect()) {
-        Ok(victims) => Recovery::Preempts(victims),
+    let wanted: preempt::Wanted = shorts
+        .map(|short| (short.resource.clone(), short.missing()))
+        .collect();
+    let lacks = wanted.first().map(|(resource, _)| resource.clone());
+    match preempt::victims(pod, others, wanted) {
+        Ok(victims) => Recovery::Preempts(victims, lacks.unwrap_or_default()),
         Err(why) => Recovery::Hopeless(Rejection::new(
             "UnexpectedAdmissionError",
             format!(

@@ -14,7 +14,7 @@ pub const MESSAGE: &str = "Preempted in order to admit critical pod";
 pub const DISRUPTION: &str = "Pod was preempted by Kubelet to accommodate a critical pod.";
 
 /// Resources and how much of each has to be freed, in the scheduler's units.
-type Wanted = Vec<(Box<str>, i64)>;
+pub(super) type Wanted = Vec<(Box<str>, i64)>;
 
 /// A Pod that may have to go.
 #[derive(Clone)]

@@ -298,7 +298,10 @@ fn a_critical_pod_makes_others_go() {
     assert_eq!(world.judge(&critical, &[&small]), Verdict::Admitted);
     assert_eq!(
         world.judge(&critical, &[&small, &large]),
-        Verdict::Preempts(vec![1])
+        Verdict::Preempts {
+            victims: vec![1],
+            lacks: "cpu".into()
+        }
     );
     requests(&mut critical, "cpu", "5");
     let (reason, message) = world.rejection(&critical, &[&small]);

@@ -27,6 +27,7 @@ pub(super) struct Work {
     containers: Histogram,
     ended: Counters,
     refused: Counters,
+    preempted: Counters,
     /// Protects which volumes each Pod wants, and has, by plugin.
     of_pods: Mutex<HashMap<(State, PodUid), Vec<&'static str>>>,
 }
@@ -41,6 +42,7 @@ impl Default for Work {
             containers: Histogram::new(exponential_buckets(1.0, 2.0, 5)),
             ended: Family::default(),
             refused: Family::default(),
+            preempted: Family::default(),
             of_pods: Mutex::default(),
         }
     }
@@ -53,6 +55,7 @@ impl Work {
         all.register("kubelet_containers_per_pod_count", "[ALPHA] The number of containers per pod.", self.containers.clone());
         all.register("kubelet_image_pull_duration_seconds", "[ALPHA] Duration in seconds to pull an image.", self.pull_took.clone());
         all.register("kubelet_pod_status_sync_duration_seconds", "[ALPHA] Duration in seconds to sync a pod status update. Measures time from detection of a change to pod status until the API is successfully updated for that pod, even if multiple intevening changes to pod status occur.", self.status_took.clone());
+        all.register("kubelet_preemptions", "[ALPHA] Cumulative number of pod preemptions by preemption resource", self.preempted.clone());
         all.register("kubelet_terminated_containers", "[ALPHA] Cumulative number of container terminations.", self.ended.clone());
         all.register("storage_operation_duration_seconds", "[ALPHA] Storage operation duration", self.storage_took.clone());
         all.register("volume_manager_total_volumes", "[ALPHA] Number of volumes in Volume Manager", self.volumes.clone());
@@ -132,6 +135,12 @@ impl KubeletMetrics {
     /// A Pod was refused for this reason.
     pub fn pod_refused(&self, reason: &'static str) {
         self.0.work.refused.get_or_create(&one("reason", reason)).inc();
+    }
+
+    /// A Pod has to go because a critical one lacks this resource.
+    pub fn pod_preempted(&self, resource: &str) {
+        let labels: Labels = vec![("preemption_signal", resource.to_owned().into())];
+        self.0.work.preempted.get_or_create(&labels).inc();
     }
 
     /// Counts containers that have ended since the status before.

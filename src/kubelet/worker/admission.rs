@@ -56,9 +56,9 @@ impl Workers {
         }
         match verdict {
             Verdict::Admitted => None,
-            Verdict::Preempts(victims) => {
+            Verdict::Preempts { victims, lacks } => {
                 let victims: Vec<_> = victims.into_iter().filter_map(|at| others.get(at)).collect();
-                self.preempt(pod, &victims).await;
+                self.preempt(pod, &victims, &lacks).await;
                 None
             }
             Verdict::Rejected(rejection) | Verdict::Mismatched(rejection) => Some(rejection),
@@ -98,7 +98,7 @@ impl Workers {
     }
 
     /// Ends these Pods, and waits until they have ended. They have been admitted, so none of them waits for us.
-    async fn preempt(&self, pod: &Pod, victims: &[&Arc<Pod>]) {
+    async fn preempt(&self, pod: &Pod, victims: &[&Arc<Pod>], lacks: &str) {
         for victim in victims {
             let meta = &victim.metadata;
             tracing::warn!(
@@ -114,6 +114,7 @@ impl Workers {
                 disruption: Some(preempt::DISRUPTION.into()),
             };
             self.fail(&meta.uid, failure).await;
+            self.context.metrics.pod_preempted(lacks);
         }
         for victim in victims {
             let grace = u64::try_from(victim.spec.termination_grace_period_seconds).unwrap_or(0);
