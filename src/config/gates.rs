@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 const WEBSOCKETS: &str = "ExtendWebSocketsToKubelet";
 /// The Node says what it can do (KEP-5328).
 const DECLARED: &str = "NodeDeclaredFeatures";
+/// An image that one Pod's credentials have pulled is not there for others (KEP-2535).
+pub(super) const ENSURE_PULLED: &str = "KubeletEnsureSecretPulledImages";
 /// An exit code may start all containers of a Pod over (KEP-5532).
 const RESTART_ALL: &str = "RestartAllContainersOnContainerExits";
 /// Features of kubelet 1.36 that the Node declares, sorted: those it really has. Each has a gate of its name, beta and on.
@@ -271,6 +273,11 @@ impl<'a> Set<'a> {
         self.is_on(WEBSOCKETS)
     }
 
+    /// Whether Pods must show credentials for images that others have pulled.
+    pub(super) fn ensure_pulled(&self) -> bool {
+        self.is_on(ENSURE_PULLED)
+    }
+
     /// The features the Node declares, sorted.
     pub(super) fn declared(&self) -> Vec<&'static str> {
         let all = FEATURES.iter().copied().filter(|name| self.is_on(name));
@@ -282,7 +289,7 @@ impl<'a> Set<'a> {
         let names = self.0.as_object().into_iter().flat_map(Map::keys);
         names
             .map(|name| &**name)
-            .filter(|name| *name != DECLARED && !FEATURES.contains(name))
+            .filter(|name| ![DECLARED, ENSURE_PULLED].contains(name) && !FEATURES.contains(name))
             .collect()
     }
 }

@@ -1,5 +1,6 @@
 //! PURE. What the configuration says about images: when they are removed, how they are pulled, who may use them.
 
+use super::gates;
 use super::settings::Settings;
 use super::{Error, Flags, ImageGcConfig, PullLimits, PullVerification, check};
 use std::path::PathBuf;
@@ -51,6 +52,18 @@ pub(super) fn pulls(settings: &Settings) -> Result<PullLimits, Error> {
 
 pub(super) fn verification(settings: &Settings) -> Result<PullVerification, Error> {
     let list = "preloadedImagesVerificationAllowlist";
+    if !gates::Set(settings.value("featureGates")).ensure_pulled() {
+        let given = ["imagePullCredentialsVerificationPolicy", list]
+            .into_iter()
+            .find(|field| settings.is_given(field));
+        return given.map_or(Ok(PullVerification::Never), |field| {
+            let problem = format!(
+                "it is for feature gate {} only, which is off",
+                gates::ENSURE_PULLED
+            );
+            Err(Error::new(field, problem))
+        });
+    }
     let patterns: Vec<Box<str>> = settings.texts(list).map(Into::into).collect();
     let policy = match settings.text("imagePullCredentialsVerificationPolicy") {
         "NeverVerify" => PullVerification::Never,
@@ -78,7 +91,8 @@ fn is_image_pattern(pattern: &str) -> bool {
     let last = name.rsplit('/').next().unwrap_or_default();
     let whole = name == pattern;
     let odd = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '*' | '@');
-    !name.is_empty() && !name.contains(odd) && !(whole && last.contains(':')) && !last.is_empty()
+    let tagged = whole && last.contains(':');
+    !last.is_empty() && !name.contains(odd) && !tagged
 }
 
 pub(super) fn providers(flags: &Flags) -> Result<Option<(PathBuf, PathBuf)>, Error> {

@@ -79,6 +79,15 @@ fn who_may_use_an_image_that_is_there() {
         let error = listed(bad).unwrap_err().to_string();
         assert!(error.contains("is neither an image's name"), "{bad}: {error}");
     }
+    let off = "featureGates: {KubeletEnsureSecretPulledImages: false}";
+    assert_eq!(policy(off).unwrap(), PullVerification::Never);
+    let error = policy(&format!("{off}\n{name}: AlwaysVerify"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("KubeletEnsureSecretPulledImages only, which is off"),
+        "{error}"
+    );
     let error = policy(&format!("{list}: [redis]")).unwrap_err().to_string();
     assert!(error.contains("NeverVerifyAllowlistedImages only"), "{error}");
 }

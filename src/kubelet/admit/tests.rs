@@ -154,7 +154,8 @@ fn every_reason_has_upstreams_words() {
         let key = "container.apparmor.security.beta.kubernetes.io/a";
         pod.metadata.annotations.insert(key.into(), profile.into());
     }
-    let cases: &[(fn(&mut World, &mut Pod), &str)] = &[
+    type Change = fn(&mut World, &mut Pod);
+    let cases: &[(Change, &str)] = &[
         (|_, _| {}, "Admitted: "),
         (|_, p| sets(p, "net/ipv4/tcp_syncookies"), "Admitted: "),
         (|_, p| sets(p, "kernel.msgmax"), "Admitted: "),

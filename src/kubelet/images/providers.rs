@@ -66,15 +66,19 @@ struct Plugin {
     metrics: KubeletMetrics,
     cache: Mutex<Cache>,
     /// Tokens by Pod and account, with the moment they are renewed.
-    tokens: Mutex<HashMap<(PodUid, Coordinates), (Timestamp, Box<str>)>>,
+    tokens: Mutex<Tokens>,
     /// The same question is not asked twice at the same time.
     flights: Flights<(Request, Asked), Result<Arc<Answer>, String>>,
 }
 
+type Tokens = HashMap<(PodUid, Coordinates), (Timestamp, Box<str>)>;
+/// Those of a service account that are told to a program.
+type Annotations = BTreeMap<Box<str>, Box<str>>;
+
 /// In whose name a program is asked.
 struct Account {
     at: Coordinates,
-    annotations: BTreeMap<Box<str>, Box<str>>,
+    annotations: Annotations,
     token: Box<str>,
 }
 
@@ -188,7 +192,7 @@ impl Plugin {
             .map_or(Origin::Node, |a| Origin::ServiceAccount(a.at.clone()));
         let per_token = self.provider.token.as_ref().is_some_and(|t| t.per_token);
         let asked = account.as_ref().map_or_else(Asked::default, |a| {
-            Asked::new(&a.at, &a.annotations, per_token.then_some(&a.token))
+            Asked::new(&a.at, &a.annotations, per_token.then_some(&*a.token))
         });
         if let Some(logins) = self.cache().get(image, &asked, Instant::now()) {
             return Ok((logins, origin));
@@ -279,7 +283,7 @@ impl Plugin {
     async fn token(&self, request: &TokenRequest, at: &Coordinates) -> Result<Box<str>, String> {
         let key = (request.pod_uid.clone(), at.clone());
         let now = Timestamp::now();
-        let held = |tokens: &mut HashMap<_, (Timestamp, Box<str>)>| {
+        let held = |tokens: &mut Tokens| {
             tokens.retain(|_, (renew, _)| now < *renew);
             tokens.get(&key).map(|(_, token)| token.clone())
         };

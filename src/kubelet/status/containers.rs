@@ -130,8 +130,6 @@ fn from_instance(
     old: Option<&pod::ContainerStatus>,
 ) -> ContainerStatus {
     let mut s = from_history_base(input, spec, old);
-    let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
-    s.restart_count = s.restart_count.max(attempt);
     give_resources(&mut s, spec);
     let differing = differing(input.pod, spec, instance.limits, input.memory.cfs);
     let underway = instance.state == RunState::Running && !differing.is_empty();
@@ -140,8 +138,11 @@ fn from_instance(
         s.resources = Some(requirements(before));
     }
     if matches!(instance.state, RunState::Created | RunState::Starting) {
+        // Only what has started counts: what is told of the instance before is still the last state.
         return s;
     }
+    let attempt = i32::try_from(instance.attempt).unwrap_or(i32::MAX);
+    s.restart_count = s.restart_count.max(attempt);
     let id = input.id(instance);
     if let Some(old) = old.filter(|o| *o.container_id != *id)
         && let Some(end) = &old.state.terminated

@@ -63,7 +63,10 @@ pub(super) fn shorten(statuses: [&mut Vec<ContainerStatus>; 3]) {
     for s in statuses.into_iter().flatten() {
         let states = [&mut s.state, &mut s.last_state].into_iter().flatten();
         for message in states.filter_map(|state| state.terminated.as_mut()?.message.as_mut()) {
-            message.truncate(message.floor_char_boundary(most));
+            let whole = (0..=most.min(message.len()))
+                .rev()
+                .find(|end| message.is_char_boundary(*end));
+            message.truncate(whole.unwrap_or(0));
         }
     }
 }

@@ -4,7 +4,6 @@
 //! Prints one JSON object and removes what it has made, also when a call fails.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -13,6 +12,7 @@ use rustlet::cri::grpc::{GrpcCri, REQUEST_TIMEOUT};
 use rustlet::cri::{Runtime, v1};
 use rustlet::model::SandboxId;
 use serde::Serialize;
+use tokio::time::Instant;
 
 /// Start pods with bare CRI calls and say how long it took
 #[derive(Debug, Parser)]

@@ -1,8 +1,9 @@
 //! Answers of a program, as long as they hold.
 
+use super::Annotations;
 use crate::kubelet::images::keyring::{Coordinates, Logins, hex};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use tokio::time::Instant;
 
 /// In whose name a program was asked; empty for nobody's.
@@ -11,11 +12,7 @@ pub(super) struct Asked(String);
 
 impl Asked {
     /// A service account, what is told of it, and its token where answers are for that only.
-    pub(super) fn new(
-        at: &Coordinates,
-        annotations: &BTreeMap<Box<str>, Box<str>>,
-        token: Option<&Box<str>>,
-    ) -> Self {
+    pub(super) fn new(at: &Coordinates, annotations: &Annotations, token: Option<&str>) -> Self {
         let token = token.map(|token| hex(&Sha256::digest(token.as_bytes())));
         Self(format!(
             "{:?}",

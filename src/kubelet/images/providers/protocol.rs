@@ -1,5 +1,6 @@
 //! PURE. What a program is asked, and what it answers.
 
+use super::Annotations;
 use super::cache::Key;
 use crate::config::parse_duration;
 use crate::kubelet::images::keyring::{Login, Logins};
@@ -17,7 +18,7 @@ pub(super) struct Request {
     #[serde(skip_serializing_if = "str::is_empty")]
     service_account_token: Box<str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    service_account_annotations: BTreeMap<Box<str>, Box<str>>,
+    service_account_annotations: Annotations,
 }
 
 impl Request {
@@ -25,7 +26,7 @@ impl Request {
     pub(super) fn new(
         api_version: &'static str,
         image: &str,
-        account: Option<(Box<str>, BTreeMap<Box<str>, Box<str>>)>,
+        account: Option<(Box<str>, Annotations)>,
     ) -> Self {
         let (service_account_token, service_account_annotations) = account.unwrap_or_default();
         Self {

@@ -221,3 +221,28 @@ fn a_restarted_agent_keeps_what_was_told_until_a_probe_says_otherwise() {
         (Some(false), false)
     );
 }
+
+#[test]
+fn a_restart_counts_once_the_container_has_started() {
+    for (state, count) in [
+        (RunState::Created, 2),
+        (RunState::Starting, 2),
+        (RunState::Running, 3),
+        (RunState::Exited, 3),
+    ] {
+        let new = ContainerState {
+            state,
+            ..running("a", 3, 90)
+        };
+        let mut case = Case::new(pod("p", &["a"]), observed(vec![exited("a", 2, 50, 1)]));
+        case.previous = Some(case.status());
+        case.observed.containers.insert(0, new);
+        let status = case.status();
+        let a = main_of(&status, "a");
+        assert_eq!(
+            (a.restart_count, code(&a.last_state)),
+            (count, Some(1)),
+            "{state:?}"
+        );
+    }
+}
