@@ -146,12 +146,12 @@ pub(crate) fn target(lab: &Lab) -> Result<()> {
 /// Asks until somebody answers: what is said before one is attached is not repeated.
 const ASK: &str = "until read -t 1 line; do echo who is there; done; echo heard $line";
 
-/// Answers, and returns all that was said. The input stays open until then: what a container says after its end may be
-/// lost, on upstream's nodes too.
-fn answer(mut session: Running) -> Result<String> {
+/// Answers, hears the session out to its `last` word, and returns all that was said. The input stays open until then:
+/// what a container says after its end may be lost, on upstream's nodes too.
+fn answer(mut session: Running, last: &str) -> Result<String> {
     session.until("who is there")?;
     session.write(b"ahoy\n")?;
-    session.until("heard ahoy")?;
+    session.until(last)?;
     Ok(session.end(LIMIT)?.text())
 }
 
@@ -160,7 +160,7 @@ fn answer(mut session: Running) -> Result<String> {
 pub(crate) fn interactive(lab: &Lab) -> Result<()> {
     let case = Case::new(lab, "debug-interactive")?;
     case.run(pod("app", None, json!([shell(&format!("exec {WORK}"))])))?;
-    let look = format!("{ASK}; ps; test -t 0 && echo terminal");
+    let look = format!("{ASK}; ps; test -t 0 && echo terminal; echo seen it all");
     for (how, name) in [("-it", "terminal"), ("-i", "pipe")] {
         let kubectl = lab.cluster().client();
         // util-linux' script gives kubectl a terminal.
@@ -178,16 +178,18 @@ pub(crate) fn interactive(lab: &Lab) -> Result<()> {
         };
         #[expect(clippy::disallowed_methods, reason = "a client that talks while it runs")]
         let mut command = Command::new(program);
-        let said = answer(Running::start(command.args(args).stdin(Stdio::piped()))?)?;
+        let said = answer(
+            Running::start(command.args(args).stdin(Stdio::piped()))?,
+            "seen it all",
+        )?;
         ensure!(said.contains(WORK), "{how}:\n{said}");
         ensure!(said.contains("\nterminal") == (how == "-it"), "{how}:\n{said}");
     }
     let open = |args: &[&str]| Running::open(&case, Protocol::WebSocket, args);
     let node = format!("node/{}", lab.node_name(0));
-    let (image, look) = (images::BUSYBOX, format!("{ASK}; ls /host"));
-    let said = answer(open(&[
-        "debug", &node, "-i", "--image", image, "--", "sh", "-c", &look,
-    ])?)?;
+    let (image, look) = (images::BUSYBOX, format!("{ASK}; ls /host; echo seen it all"));
+    let debugger = open(&["debug", &node, "-i", "--image", image, "--", "sh", "-c", &look])?;
+    let said = answer(debugger, "seen it all")?;
     ensure!(said.contains("etc"), "{said}");
 
     let stays = ["app", "-i", "--attach=false", "--image", image, "-c", "stays"];
@@ -201,7 +203,7 @@ pub(crate) fn interactive(lab: &Lab) -> Result<()> {
     };
     let said = inside("exec", &["--", "echo", "also here"])?;
     ensure!(said == "also here\n", "{said}");
-    answer(open(&["attach", "app", "-c", "stays", "-i"])?)?;
+    answer(open(&["attach", "app", "-c", "stays", "-i"])?, "heard ahoy")?;
     case.until("app", "looked into", |pod| ended(pod, "stays"))?;
     let said = inside("logs", &[])?;
     ensure!(said.contains("heard ahoy"), "{said}");
