@@ -51,6 +51,8 @@ pub(crate) fn connect(control: &Machine, machine: &Machine, address: Ipv4Addr, n
             .run_in(Scope::NetOnly, Command::new("ip").args(args))
             .map(drop)
     };
+    // The machine that had the address before may be gone with its end of the cable still to be cleaned up by the kernel.
+    ip(&["link", "del", &cable]).ok();
     ip(&[
         "link", "add", &cable, "type", "veth", "peer", "name", "eth0", "netns", &pid,
     ])?;
