@@ -8,6 +8,8 @@
 //! - `RUSTLET_LAB_AGENT=upstream` runs kubelet, kube-proxy and upstream's CNI plugins instead of rustlet: what passes
 //!   there and fails here is ours, what fails there is the test's.
 
+#[path = "cluster/admission.rs"]
+mod admission;
 #[path = "cluster/agent.rs"]
 mod agent;
 #[path = "cluster/api_settings.rs"]
@@ -54,6 +56,8 @@ mod private_images;
 mod resources;
 #[path = "cluster/runtime_class.rs"]
 mod runtime_class;
+#[path = "cluster/security.rs"]
+mod security;
 #[path = "cluster/services.rs"]
 mod services;
 #[path = "cluster/stream.rs"]
@@ -131,6 +135,11 @@ const TOGETHER: &[Case] = &[
     ("pods::host_port", host_port::host_port),
     ("resources::pod_cgroups", resources::pod_cgroups),
     ("resources::out_of_memory", resources::out_of_memory),
+    ("admission::turned_away", admission::turned_away),
+    ("admission::fresh_label", admission::fresh_label),
+    ("security::users", security::users),
+    ("security::user_namespaces", security::user_namespaces),
+    ("security::names", security::names),
     ("hooks::post_start", hooks::post_start),
     ("hooks::post_start_fails", hooks::post_start_fails),
     ("hooks::pre_stop", hooks::pre_stop),
@@ -192,6 +201,7 @@ const ALONE: &[Case] = &[
     ("stream_end::agent_restarts", stream_end::agent_restarts),
     ("node_security::slow_clients", node_security::slow_clients),
     ("resources::reservations", resources::reservations),
+    ("admission::preemption", admission::preemption),
     ("agent::restart", agent::restart),
     ("agent::killed_in_a_rollout", agent::killed_in_a_rollout),
     ("agent::runtime_gone", agent::runtime_gone),

@@ -1,8 +1,8 @@
 """A WebSocket client of a node's own API. Arguments: address, token, path and query, sub-protocols, what to wait for,
 and messages to send; the last two escaped as in Python. The first byte of a message is its channel.
 
-Prints what comes, a line a frame: channel, then the bytes. Ends with the connection, or with the frame that has what is
-waited for.
+Prints what comes, a line a frame: channel, then the bytes. Ends with the connection, or when what is waited for has
+come, in however many frames; the last line then says so.
 """
 import base64
 import os
@@ -55,6 +55,9 @@ def send(data):
 
 for message in messages:
     send(unescaped(message))
+# A tunnel is one stream of bytes; elsewhere each channel is one.
+tunnel = "portforward.k8s.io" in protocols
+come = {}
 while True:
     start = stream.read(2)
     if len(start) < 2 or start[0] & 15 == 8:
@@ -65,7 +68,11 @@ while True:
     elif length == 127:
         length = struct.unpack("!Q", stream.read(8))[0]
     data = stream.read(length)
-    if start[0] & 15 in (1, 2) and len(data) > 1:
-        print(data[0], data[1:])
-        if wanted and unescaped(wanted) in data:
+    if start[0] & 15 in (1, 2) and data:
+        if len(data) > 1:
+            print(data[0], data[1:])
+        channel, rest = ("tunnel", data) if tunnel else (data[0], data[1:])
+        come[channel] = come.get(channel, b"") + rest
+        if wanted and unescaped(wanted) in come[channel]:
+            print("came")
             break
