@@ -45,6 +45,12 @@ test-cluster *ARGS: _lab
     {{ root }} env "PATH=$PATH" cargo test -p rustlet-lab --test cluster -- {{ ARGS }}
     {{ root }} env "PATH=$PATH" cargo test --test cluster -- {{ ARGS }}
 
+# The same cluster cases on upstream's kubelet, kube-proxy and CNI plugins: what differs there is ours or is written down
+test-upstream *ARGS: tools
+    cargo build --tests
+    {{ lab }} build --metrics-server --upstream
+    {{ root }} env "PATH=$PATH" RUSTLET_LAB_AGENT=upstream cargo test --test cluster -- {{ ARGS }}
+
 # Malformed requests to the node's API, for a while (libFuzzer; stable Rust is let use what it needs)
 fuzz SECONDS="60":
     command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz (once)"; cargo install --locked cargo-fuzz; }
