@@ -11,8 +11,12 @@ const DECLARED: &str = "NodeDeclaredFeatures";
 pub(super) const ENSURE_PULLED: &str = "KubeletEnsureSecretPulledImages";
 /// An exit code may start all containers of a Pod over (KEP-5532).
 const RESTART_ALL: &str = "RestartAllContainersOnContainerExits";
+/// The requests and limits of a whole Pod can be changed while it runs (KEP-5419).
+const RESIZE_WHOLE: &str = "InPlacePodLevelResourcesVerticalScaling";
+/// So can those of an init container that ends.
+const RESIZE_INIT: &str = "InPlacePodVerticalScalingInitContainers";
 /// Features of kubelet 1.36 that the Node declares, sorted: those it really has. Each has a gate of its name, beta and on.
-const FEATURES: &[&str] = &[WEBSOCKETS, RESTART_ALL];
+const FEATURES: &[&str] = &[WEBSOCKETS, RESIZE_WHOLE, RESIZE_INIT, RESTART_ALL];
 
 /// Names, sorted.
 pub(super) const GATES: &[&str] = &[

@@ -105,7 +105,7 @@ pub async fn create_sandbox(
     seen: Timestamp,
 ) -> Result<(), String> {
     let made = try_create_sandbox(context, pod, attempt, seen).await;
-    context.metrics.pod_started(made.is_ok());
+    context.metrics.pod_started(pod, made.is_ok());
     if let Err(message) = &made {
         let text = format!("Failed to create pod sandbox: {message}");
         context.tell(pod, EventType::Warning, "FailedCreatePodSandBox", text);

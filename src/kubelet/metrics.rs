@@ -126,6 +126,8 @@ struct Inner {
     api_took: Durations,
     pods_started: Counter,
     pods_failed: Counter,
+    users_started: Counter,
+    users_failed: Counter,
     containers_started: Counters,
     containers_failed: Counters,
     worker_took: Durations,
@@ -176,6 +178,8 @@ impl Default for KubeletMetrics {
             api_took: durations(Buckets::Api),
             pods_started: Counter::default(),
             pods_failed: Counter::default(),
+            users_started: Counter::default(),
+            users_failed: Counter::default(),
             containers_started: Family::default(),
             containers_failed: Family::default(),
             worker_took: durations(Buckets::Default),
@@ -236,6 +240,8 @@ impl Inner {
         all.register("kubelet_started_containers", "[ALPHA] Cumulative number of containers started", self.containers_started.clone());
         all.register("kubelet_started_pods_errors", "[ALPHA] Cumulative number of errors when starting pods", self.pods_failed.clone());
         all.register("kubelet_started_pods", "[ALPHA] Cumulative number of pods started", self.pods_started.clone());
+        all.register("kubelet_started_user_namespaced_pods_errors", "[ALPHA] Cumulative number of errors when starting pods with user namespaces. This metric will only be collected on Linux.", self.users_failed.clone());
+        all.register("kubelet_started_user_namespaced_pods", "[ALPHA] Cumulative number of pods with user namespaces started. This metric will only be collected on Linux.", self.users_started.clone());
         all.register("kubelet_websocket_streaming_requests", "[ALPHA] Total number of WebSocket streaming requests (exec/attach/portforward) received by the kubelet.", self.websockets.clone());
         all.register("rest_client_request_duration_seconds", "[ALPHA] Request latency in seconds. Broken down by verb, and host.", self.api_took.clone());
         all.register("rest_client_requests", "[ALPHA] Number of HTTP requests, partitioned by status code, method, and host.", self.api.clone());
@@ -431,8 +437,8 @@ impl KubeletMetrics {
         }
     }
 
-    /// A sandbox was made, or was not.
-    pub fn pod_started(&self, well: bool) {
+    /// A sandbox was made for a Pod, or was not.
+    pub fn pod_started(&self, pod: &Pod, well: bool) {
         (if well {
             &self.0.pods_started
         } else {
@@ -442,10 +448,19 @@ impl KubeletMetrics {
         if !well {
             self.0.pods_started.inc();
         }
+        if pod.spec.host_users == Some(false) {
+            self.0.users_started.inc();
+            if well {
+                self.starts().own_users(&pod.metadata.uid);
+            } else {
+                self.0.users_failed.inc();
+            }
+        }
     }
 
     /// A container start was tried; `Err` is the waiting reason it left.
-    pub fn container_started(&self, kind: &'static str, outcome: Result<(), &'static str>) {
+    pub fn container_started(&self, pod: &Pod, name: &str, outcome: Result<(), &'static str>) {
+        let kind = container_type(pod, name);
         self.0
             .containers_started
             .get_or_create(&one("container_type", kind))
@@ -453,6 +468,9 @@ impl KubeletMetrics {
         if let Err(code) = outcome {
             let labels = vec![("code", code.into()), ("container_type", kind.into())];
             self.0.containers_failed.get_or_create(&labels).inc();
+            if self.starts().failed(&pod.metadata.uid) {
+                self.0.users_failed.inc();
+            }
         }
     }
 
@@ -569,7 +587,7 @@ impl KubeletMetrics {
 }
 
 /// PURE. `container`, `init_container` or `ephemeral_container`.
-pub fn container_type(pod: &Pod, name: &str) -> &'static str {
+fn container_type(pod: &Pod, name: &str) -> &'static str {
     if pod.spec.init_containers.iter().any(|c| *c.name == *name) {
         "init_container"
     } else if pod.spec.containers.iter().any(|c| *c.name == *name) {

@@ -24,7 +24,7 @@ use super::cgroup::plan::Cfs;
 use super::observed::Observed;
 use super::resize::Pending;
 use crate::model::cgroup::CgroupSettings;
-use crate::model::pod::Pod;
+use crate::model::pod::{Pod, Resources};
 use crate::model::{ContainerId, SandboxId};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +64,8 @@ pub struct Memory {
     pub cgroup: CgroupSettings,
     /// How the node keeps CPU limits.
     pub cfs: Cfs,
+    /// What containers that restart to be resized run with: no cgroup tells a request for memory.
+    pub given: BTreeMap<ContainerId, Resources>,
     /// Why the Pod as a whole has failed, when it is not because of a container: deadline, admission, eviction.
     pub failed: Option<PodFailure>,
     /// Once it has ended, its containers go with their logs: it was evicted, or the node needs the space.

@@ -48,10 +48,9 @@ pub struct Room {
     pub others: [Amount; 2],
 }
 
-/// Containers that may be resized: those that keep running.
+/// Containers that may be resized: all but ephemeral ones.
 fn resizable(pod: &Pod) -> impl Iterator<Item = &Container> {
-    let sidecars = pod.spec.init_containers.iter().filter(|c| c.is_sidecar());
-    sidecars.chain(&pod.spec.containers)
+    pod.spec.init_containers.iter().chain(&pod.spec.containers)
 }
 
 /// What the spec asks for.
@@ -95,10 +94,7 @@ fn told_of_pod(pod: &Pod, asked: &Resources) -> Resources {
 
 /// The same amounts, however they are written.
 fn same(a: &Resources, b: &Resources) -> bool {
-    RESIZABLE.iter().all(|r| {
-        quantity::of(&a.requests, r) == quantity::of(&b.requests, r)
-            && quantity::of(&a.limits, r) == quantity::of(&b.limits, r)
-    })
+    unlike(a, b).next().is_none()
 }
 
 /// Whether the spec asks for nothing else than what was granted.
@@ -113,8 +109,7 @@ pub fn with(pod: &Pod, granted: &Grants) -> Pod {
     let mut pod = pod.clone();
     let spec = &mut pod.spec;
     spec.resources = granted.get(WHOLE).cloned();
-    let sidecars = spec.init_containers.iter_mut().filter(|c| c.is_sidecar());
-    for c in sidecars.chain(&mut spec.containers) {
+    for c in spec.init_containers.iter_mut().chain(&mut spec.containers) {
         if let Some(granted) = granted.get(&c.name) {
             c.resources = granted.clone();
         }
@@ -193,6 +188,19 @@ pub fn differing(pod: &Pod, spec: &Container, actual: Option<Limits>, cfs: Cfs) 
     .into_iter()
     .filter_map(|(name, same)| (!same).then_some(name))
     .collect()
+}
+
+/// Which resources are not the same amounts.
+pub fn unlike<'a>(a: &'a Resources, b: &'a Resources) -> impl Iterator<Item = &'static str> + 'a {
+    let half =
+        |one: &BTreeMap<_, _>, other: &BTreeMap<_, _>, r| quantity::of(one, r) == quantity::of(other, r);
+    let same = move |r| half(&a.requests, &b.requests, r) && half(&a.limits, &b.limits, r);
+    RESIZABLE.into_iter().filter(move |r| !same(r))
+}
+
+/// Whether some resource of a container cannot change while it runs.
+pub fn may_restart(spec: &Container) -> bool {
+    needs_restart(spec, &RESIZABLE)
 }
 
 /// Whether one of these resources cannot change while the container runs.

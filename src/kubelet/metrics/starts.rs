@@ -2,7 +2,7 @@
 
 use super::Labels;
 use crate::model::PodUid;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,6 +11,8 @@ use tokio::time::Instant;
 pub(super) struct Starts {
     pods: HashMap<PodUid, Start>,
     probes: HashMap<PodUid, ProbeLabels>,
+    /// Those with users of their own that have a sandbox and nothing failed since.
+    users: HashSet<PodUid>,
 }
 
 /// Labels that a Pod's probes were counted under: durations, and results.
@@ -59,11 +61,22 @@ impl Starts {
 
     /// What the whole start took, the first time.
     pub(super) fn running(&mut self, uid: &PodUid, now: Instant) -> Option<Started> {
+        self.users.remove(uid);
         let start = self.pods.get_mut(uid)?;
         (!std::mem::replace(&mut start.running, true)).then(|| Started {
             since_seen: now - start.seen,
             pulling: start.pulls.map_or(Duration::ZERO, |(first, last)| last - first),
         })
+    }
+
+    /// A Pod with users of its own has a sandbox.
+    pub(super) fn own_users(&mut self, uid: &PodUid) {
+        self.users.insert(uid.clone());
+    }
+
+    /// A container could not be started; true when that is the first thing to fail of a Pod with users of its own.
+    pub(super) fn failed(&mut self, uid: &PodUid) -> bool {
+        self.users.remove(uid)
     }
 
     pub(super) fn probed(&mut self, uid: &PodUid, took: Labels, result: Labels) {
@@ -75,6 +88,7 @@ impl Starts {
     /// Forgets the Pod; returns what its probes were counted under.
     pub(super) fn gone(&mut self, uid: &PodUid) -> ProbeLabels {
         self.pods.remove(uid);
+        self.users.remove(uid);
         self.probes.remove(uid).unwrap_or_default()
     }
 }

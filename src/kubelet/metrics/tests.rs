@@ -33,8 +33,9 @@ fn calls_requests_and_starts_are_counted() {
     metrics.sandbox_run("kata", Duration::from_millis(30), false);
     metrics.of_api()("GET", "10.0.0.1:6443", Some(200), Duration::ZERO);
     metrics.of_api()("GET", "10.0.0.1:6443", None, Duration::ZERO);
-    metrics.container_started("container", Err("RunContainerError"));
-    metrics.pod_started(true);
+    let p = builders::pod("p", &["a"]);
+    metrics.container_started(&p, "a", Err("RunContainerError"));
+    metrics.pod_started(&p, true);
     let text = metrics.counted();
     for line in [
         r#"kubelet_runtime_operations_total{operation_type="run_podsandbox"} 2"#,
@@ -50,6 +51,39 @@ fn calls_requests_and_starts_are_counted() {
     ] {
         has(&text, line);
     }
+}
+
+#[tokio::test]
+async fn pods_with_users_of_their_own_are_counted_once_for_each_sandbox() {
+    let metrics = KubeletMetrics::default();
+    let mut p = builders::pod("p", &["a"]);
+    let counts = |started: u32, failed: u32| {
+        let text = metrics.counted();
+        has(
+            &text,
+            &format!("kubelet_started_user_namespaced_pods_total {started}"),
+        );
+        has(
+            &text,
+            &format!("kubelet_started_user_namespaced_pods_errors_total {failed}"),
+        );
+    };
+    metrics.pod_started(&p, false);
+    counts(0, 0);
+    p.spec.host_users = Some(false);
+    metrics.pod_started(&p, false);
+    counts(1, 1);
+    metrics.pod_started(&p, true);
+    metrics.container_started(&p, "a", Ok(()));
+    counts(2, 1);
+    for _ in 0..2 {
+        metrics.container_started(&p, "a", Err("RunContainerError"));
+        counts(2, 2);
+    }
+    metrics.pod_started(&p, true);
+    metrics.running(&p.metadata.uid, Duration::ZERO, Duration::ZERO);
+    metrics.container_started(&p, "a", Err("RunContainerError"));
+    counts(3, 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use super::run::{Pass, Progress};
 use super::stop::stop_with;
 use super::{Action, Input, Waiting, should_restart};
 use crate::kubelet::observed::{ContainerState, RunState};
-use crate::kubelet::{hash, resize};
+use crate::kubelet::{hash, resize, resources};
 use crate::model::SandboxId;
 use crate::model::pod::{Container, ContainerStatus, RestartPolicy};
 
@@ -109,7 +109,7 @@ impl<'a> Pass<'a> {
             self.plan.actions.push(stop_with(running, grace, message));
             return;
         }
-        if counts && self.resize(spec, running) {
+        if self.resize(spec, running) {
             return;
         }
         self.plan.memory.replacing.remove(&spec.name);
@@ -137,10 +137,7 @@ impl<'a> Pass<'a> {
 
     /// Gives a running container what its spec has been granted; true when it has to be restarted for that.
     fn resize(&mut self, spec: &Container, running: &ContainerState) -> bool {
-        let changed = resize::differing(self.input.pod, spec, running.limits, self.input.memory.cfs);
-        if changed.is_empty() {
-            return false;
-        }
+        let changed = self.plan.memory.unlike(self.input.pod, spec, running);
         if resize::needs_restart(spec, &changed) {
             self.plan.memory.replacing.insert(spec.name.clone());
             let message = format!("Container {} resize requires restart", spec.name);
@@ -148,10 +145,16 @@ impl<'a> Pass<'a> {
             self.plan.actions.push(stop_with(running, grace, message));
             return true;
         }
-        self.plan.actions.push(Action::ResizeContainer {
-            id: running.id.clone(),
-            name: spec.name.clone(),
-        });
+        if resize::may_restart(spec) {
+            let given = resources::effective(self.input.pod, spec);
+            self.plan.memory.given.insert(running.id.clone(), given);
+        }
+        if !changed.is_empty() {
+            self.plan.actions.push(Action::ResizeContainer {
+                id: running.id.clone(),
+                name: spec.name.clone(),
+            });
+        }
         false
     }
 
@@ -163,6 +166,7 @@ impl<'a> Pass<'a> {
         dead: &ContainerState,
         sandbox: &SandboxId,
     ) -> Progress {
+        self.plan.memory.given.remove(&dead.id);
         if self.plan.memory.replacing.contains(&spec.name) {
             return self.start(spec, init, sandbox);
         }

@@ -2,6 +2,7 @@
 
 use super::{Backoff, Input, Memory, PodFailure, Waiting};
 use crate::kubelet::observed::{ContainerState, Observed, RunState};
+use crate::kubelet::{resize, resources};
 use crate::model::pod::{Container, ExitCodes, Pod, RESTART_ALL, RestartPolicy, RestartRule};
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +14,17 @@ const BACKOFF_MAX: i64 = 300;
 const BACKOFF_RESET: i64 = 2 * BACKOFF_MAX;
 /// Longest pause before a sandbox that could not be created is tried again, seconds.
 const RETRY: i64 = 10;
+
+impl Memory {
+    /// Which resources of a running container are not what its (granted) spec says.
+    pub fn unlike(&self, pod: &Pod, spec: &Container, running: &ContainerState) -> Vec<&'static str> {
+        let mut all = resize::differing(pod, spec, running.limits, self.cfs);
+        if let Some(given) = self.given.get(&running.id) {
+            all.extend(resize::unlike(given, &resources::effective(pod, spec)));
+        }
+        all
+    }
+}
 
 /// Remembers that a container could not be started; it is tried again at `retry_at`, which is for the caller to know
 /// (one that was created and failed to start then also meets the crash backoff).
@@ -70,6 +82,20 @@ pub fn recall(pod: &Pod, observed: &Observed) -> Memory {
     for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
         if let Some(backoff) = recalled_backoff(observed, &spec.name) {
             memory.backoff.insert(spec.name.clone(), backoff);
+        }
+        let latest = observed.latest(&spec.name).filter(|_| resize::may_restart(spec));
+        let told = pod
+            .history(&spec.name)
+            .and_then(|told| Some((told, told.resources.as_ref()?)));
+        if let (Some(latest), Some((told, given))) = (latest, told)
+            && told.container_id.ends_with(latest.id.as_str())
+        {
+            let own = Container {
+                resources: given.clone(),
+                ..spec.clone()
+            };
+            let given = resources::effective(pod, &own);
+            memory.given.insert(latest.id.clone(), given);
         }
     }
     memory

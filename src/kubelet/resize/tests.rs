@@ -129,6 +129,18 @@ fn what_was_granted_is_remembered_by_the_status() {
 }
 
 #[test]
+fn init_containers_are_granted_like_any_other() {
+    let mut p = asking(&[("a", "1", "1Mi")]);
+    p.spec.init_containers = asking(&[("i", "1", "1Mi")]).spec.containers;
+    let granted = asked(&p);
+    p.spec.init_containers[0].resources = resources(&[("cpu", "3"), ("memory", "1Mi")], &[]);
+    assert!(!settled(&p, &granted));
+    assert_eq!(refusal(&p, &granted, &room(2, 0)).unwrap().reason, "Infeasible");
+    let run = with(&p, &granted);
+    assert_eq!(run.spec.init_containers[0].resources, granted["i"]);
+}
+
+#[test]
 fn a_container_is_held_against_what_the_runtime_says() {
     let mut c = container("a");
     c.resources = resources(&[("cpu", "1")], &[("cpu", "2"), ("memory", "1Mi")]);

@@ -4,7 +4,6 @@
 use super::containers::exit_code;
 use super::{History, StatusInput, time};
 use crate::kubelet::observed::{ContainerState as Instance, RunState};
-use crate::kubelet::resize::differing;
 use crate::model::pod::{self, Container, PodSpec, RESTART_ALL};
 use k8s_openapi::api::core::v1::{ContainerStatus, PodCondition};
 use serde_json::Value;
@@ -139,18 +138,15 @@ impl Conditions<'_> {
 
     /// What was granted has not been given yet.
     fn resize_in_progress(&self) -> Option<Verdict> {
-        let (pod, cfs) = (self.input.pod, self.input.memory.cfs);
+        let (pod, memory) = (self.input.pod, self.input.memory);
         let underway = |c: &Instance| {
-            let kept = pod
-                .container(&c.name)
-                .filter(|(spec, init)| !init || spec.is_sidecar());
-            let differs = |spec| !differing(pod, spec, c.limits, cfs).is_empty();
-            c.state == RunState::Running && kept.is_some_and(|(spec, _)| differs(spec))
+            let differs = |spec| !memory.unlike(pod, spec, c).is_empty();
+            c.state == RunState::Running && pod.container(&c.name).is_some_and(|(spec, _)| differs(spec))
         };
-        if !self.input.memory.resizing && !self.input.observed.containers.iter().any(underway) {
+        if !memory.resizing && !self.input.observed.containers.iter().any(underway) {
             return None;
         }
-        let error = self.input.memory.resize_error.as_deref();
+        let error = memory.resize_error.as_deref();
         Some(Verdict {
             holds: true,
             reason: error.map(|_| "Error"),

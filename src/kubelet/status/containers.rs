@@ -4,7 +4,6 @@ use super::gone::{LOST, NOT_LOCATED, RESTARTING_WORDS, unseen};
 use super::{History, StatusInput, time};
 use crate::kubelet::observed::{ContainerState as Instance, RunState, User};
 use crate::kubelet::plan::{Intent, REMOVED};
-use crate::kubelet::resize::differing;
 use crate::model::pod::{self, Container, Quantity, Resources};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
@@ -131,8 +130,8 @@ fn from_instance(
 ) -> ContainerStatus {
     let mut s = from_history_base(input, spec, old);
     give_resources(&mut s, spec);
-    let differing = differing(input.pod, spec, instance.limits, input.memory.cfs);
-    let underway = instance.state == RunState::Running && !differing.is_empty();
+    let underway =
+        instance.state == RunState::Running && !input.memory.unlike(input.pod, spec, instance).is_empty();
     if let Some(before) = old.and_then(|o| o.resources.as_ref()).filter(|_| underway) {
         // Granted and not yet given.
         s.resources = Some(requirements(before));

@@ -5,7 +5,6 @@ use super::{Slot, Workers};
 use crate::api::EventType;
 use crate::kubelet::env;
 use crate::kubelet::execute::{self, Start, Steering, Stop};
-use crate::kubelet::metrics;
 use crate::kubelet::observed::Observed;
 use crate::kubelet::plan::Action;
 use crate::kubelet::volume::Paths;
@@ -225,11 +224,11 @@ impl Workers {
         );
         self.spawn(slot, state, key, async move {
             let outcome = execute::start_container(&context, &start, &cancel).await;
-            let kind = metrics::container_type(&start.pod, &name);
+            let count = |outcome| context.metrics.container_started(&start.pod, &name, outcome);
             match &outcome {
-                Ok(true) => context.metrics.container_started(kind, Ok(())),
+                Ok(true) => count(Ok(())),
                 Ok(false) => {}
-                Err(error) => context.metrics.container_started(kind, Err(error.reason)),
+                Err(error) => count(Err(error.reason)),
             }
             Done::Start(name, outcome)
         });

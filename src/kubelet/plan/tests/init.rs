@@ -1,6 +1,9 @@
 //! Init containers and sidecars: their order at start and at the end.
 
 use super::*;
+use crate::kubelet::cgroup::plan::Cfs;
+use crate::kubelet::resize;
+use crate::model::pod::Quantity;
 
 #[test]
 fn init_containers_run_one_after_the_other() {
@@ -29,6 +32,23 @@ fn init_containers_run_one_after_the_other() {
         [start("a", 0)]
     );
     assert_eq!(run(&p, &observed(vec![running("a", 0, 50)])).actions, []);
+}
+
+#[test]
+fn a_running_init_container_is_resized() {
+    let mut p = pod("p", &["a"]);
+    p.spec.init_containers = vec![container("i")];
+    let mut seen = running("i", 0, 10);
+    seen.limits = Some(resize::limits(&p, &p.spec.init_containers[0], Cfs::default()));
+    let limit = Quantity("20Mi".into());
+    p.spec.init_containers[0].resources.limits = [("memory".into(), limit)].into();
+    let resize = Action::ResizeContainer {
+        id: "i-0".into(),
+        name: "i".into(),
+    };
+    assert_eq!(run(&p, &observed(vec![seen.clone()])).actions, [resize]);
+    let ended = observed(vec![exited("i", 0, 20, 0), running("a", 0, 30)]);
+    assert_eq!(run(&p, &ended).actions, [], "one that has ended has no cgroup");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Restart policies, back-off, and what is remembered of earlier runs.
 
 use super::*;
+use crate::model::pod::{Quantity, ResizePolicy};
 
 #[test]
 fn restart_policy_decides_after_an_exit() {
@@ -192,4 +193,39 @@ fn one_container_that_cannot_start_does_not_hold_the_others() {
         run_with(&p, &observed(vec![]), &memory, 100).actions,
         [start("b", 0)]
     );
+}
+
+#[test]
+fn a_container_restarts_for_what_no_cgroup_tells() {
+    let asks = |memory: &str| -> Pod {
+        let mut p = pod("p", &["a"]);
+        p.spec.containers[0].resources.requests = [("memory".into(), Quantity(memory.into()))].into();
+        p.spec.containers[0].resize_policy = vec![ResizePolicy {
+            resource_name: "memory".into(),
+            restart_policy: "RestartContainer".into(),
+        }];
+        p
+    };
+    let seen = observed(vec![running("a", 0, 10)]);
+    let stops = [stop("a-0", 30, "Container a resize requires restart")];
+    let first = run(&asks("1Mi"), &seen);
+    assert_eq!(first.actions, []);
+    let again = |p: &Pod, seen: &Observed| run_with(p, seen, &first.memory, 100);
+    assert_eq!(again(&asks("1024Ki"), &seen).actions, [], "the same amount");
+    let plan = again(&asks("2Mi"), &seen);
+    assert_eq!(plan.actions, stops);
+    let ended = observed(vec![exited("a", 0, 99, 137)]);
+    let next = run_with(&asks("2Mi"), &ended, &plan.memory, 101);
+    assert_eq!(next.actions, [start("a", 1)]);
+    assert!(next.memory.given.is_empty(), "one that has ended is forgotten");
+
+    // An agent that is new knows it from the status.
+    let mut p = asks("2Mi");
+    p.status.container_statuses = vec![ContainerStatus {
+        name: "a".into(),
+        container_id: "containerd://a-0".into(),
+        resources: Some(asks("1Mi").spec.containers[0].resources.clone()),
+        ..ContainerStatus::default()
+    }];
+    assert_eq!(run_with(&p, &seen, &recall(&p, &seen), 100).actions, stops);
 }

@@ -55,6 +55,11 @@ fn what_is_granted_and_not_yet_given_is_told_apart() {
         condition(&status, "PodResizeInProgress").message.as_deref(),
         Some("no such luck")
     );
+    let mut case = resized("200m");
+    let id = case.observed.containers[0].id.clone();
+    case.memory.given.insert(id, Resources::default());
+    let kinds_of = |case: &Case| kinds(&case.status()).len();
+    assert_eq!(kinds_of(&case), 1, "one that restarts runs with less");
 }
 
 #[test]
