@@ -80,10 +80,18 @@ pub fn of(list: &BTreeMap<Box<str>, Quantity>, resource: &str) -> Amount {
     list.get(resource).and_then(|q| parse(q).ok()).unwrap_or_default()
 }
 
-/// An amount of a resource as a status has it: bytes with binary suffixes, everything else with decimal ones.
+/// An amount of a resource as a status has it: bytes with binary suffixes, everything else, and fractions, with decimal
+/// ones.
 pub fn text(resource: &str, amount: Amount) -> String {
+    let parts = [("m", MILLI), ("u", 1000), ("n", 1)];
+    let fraction = amount.0 % NANO != 0;
+    if let Some((suffix, unit)) = parts
+        .into_iter()
+        .find(|(_, unit)| fraction && amount.0 % unit == 0)
+    {
+        return format!("{}{suffix}", amount.0 / unit);
+    }
     match resource {
-        "cpu" if amount.milli() % 1000 != 0 => format!("{}m", amount.milli()),
         "cpu" | "pods" | "pid" => decimal(amount.value()),
         _ => binary(amount.value()),
     }

@@ -44,6 +44,21 @@ fn equal_amounts_are_equal_however_written() {
 }
 
 #[test]
+fn a_status_has_the_same_amount() {
+    for (resource, amount, wanted) in [
+        ("cpu", "1500m", "1500m"),
+        ("cpu", "2000m", "2"),
+        ("memory", "1024Ki", "1Mi"),
+        ("memory", "10m", "10m"),
+        ("memory", "0.0000015", "1500n"),
+        ("memory", "1.000002", "1000002u"),
+        ("pods", "110", "110"),
+    ] {
+        assert_eq!(text(resource, parsed(amount).unwrap()), wanted, "{amount}");
+    }
+}
+
+#[test]
 fn nonsense_is_refused_with_its_text() {
     for text in [
         "",
