@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod conntrack;
 pub mod exec;
 pub mod fs;
+pub mod heap;
 pub mod iptables;
 pub mod machine;
 pub mod mount;

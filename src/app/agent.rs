@@ -6,6 +6,7 @@ use super::credentials::{self, Credentials};
 use super::fanout::fan_out;
 use super::supervise::Supervisor;
 use crate::config::{Config, NetworkMode, ProxyMode};
+use crate::sys::heap;
 use crate::task::{Drain, DrainSignal, Ready};
 use crate::telemetry::server::{self, Admin};
 use crate::telemetry::{DebugState, Metrics};
@@ -22,6 +23,7 @@ const DRAIN: Duration = Duration::from_secs(10);
 
 /// Runs the agent until SIGTERM or SIGINT (success) or until it cannot go on (failure). Containers run on either way.
 pub fn main(config: Arc<Config>) -> anyhow::Result<()> {
+    heap::share();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()

@@ -35,7 +35,16 @@ const REASK: Duration = Duration::from_secs(60);
 /// Status calls in flight for one Pod.
 const PARALLEL: usize = 8;
 
-type Callback = Box<dyn Fn(PodUid) + Send + Sync>;
+type Callback = Box<dyn Fn(PodUid, News) + Send + Sync>;
+
+/// What may have changed of a Pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// Something was made or started.
+    Begun,
+    /// Anything.
+    Other,
+}
 
 /// See the module's words.
 pub struct Observer {
@@ -68,7 +77,7 @@ struct View {
 impl Observer {
     /// An observer that calls `dirty` for every Pod whose sandboxes or containers may have changed. The callback must
     /// not block; it may be called several times for one change.
-    pub fn new(runtime: Arc<dyn Runtime>, dirty: impl Fn(PodUid) + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(runtime: Arc<dyn Runtime>, dirty: impl Fn(PodUid, News) + Send + Sync + 'static) -> Arc<Self> {
         Self::counted(runtime, KubeletMetrics::default(), dirty)
     }
 
@@ -76,7 +85,7 @@ impl Observer {
     pub fn counted(
         runtime: Arc<dyn Runtime>,
         metrics: KubeletMetrics,
-        dirty: impl Fn(PodUid) + Send + Sync + 'static,
+        dirty: impl Fn(PodUid, News) + Send + Sync + 'static,
     ) -> Arc<Self> {
         Arc::new(Self {
             runtime,
@@ -152,7 +161,7 @@ impl Observer {
         let listed = convert::fingerprints(&sandboxes, &containers);
         for uid in self.merge(listed) {
             tracing::debug!(pod.uid = %uid, "relist found a change");
-            (self.dirty)(uid);
+            (self.dirty)(uid, News::Other);
         }
         Ok(())
     }
@@ -246,8 +255,14 @@ impl Observer {
             ?uid,
             "runtime event"
         );
+        let news = match event.container_event_type() {
+            v1::ContainerEventType::ContainerCreatedEvent | v1::ContainerEventType::ContainerStartedEvent => {
+                News::Begun
+            }
+            _ => News::Other,
+        };
         match uid {
-            Some(uid) => (self.dirty)(uid),
+            Some(uid) => (self.dirty)(uid, news),
             // Somebody else's container, or one whose sandbox is gone: the lists know.
             None => self.relist_now.notify_one(),
         }

@@ -9,7 +9,7 @@ use super::context::{Clock, Context, PARALLEL_STARTS};
 use super::eviction::manage::{Care, Evictor};
 use super::images::ImageManager;
 use super::node::own::OwnNode;
-use super::observe::Observer;
+use super::observe::{News, Observer};
 use super::probe::Probes;
 use super::pulse::Pulse;
 use super::resources::List;
@@ -26,7 +26,7 @@ use crate::model::PodUid;
 use crate::model::machine::Machine;
 use crate::model::pod::{Pod, Quantity};
 use crate::sys::cgroup::{Cgroups, Version};
-use crate::sys::machine;
+use crate::sys::{heap, machine};
 use crate::task::{DrainSignal, SayOnce};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -218,7 +218,10 @@ pub(super) async fn serve(
     drain: DrainSignal,
 ) {
     let dirty = marks.clone();
-    let mark = move |uid| dirty.mark(uid);
+    let mark = move |uid, news| match news {
+        News::Begun => dirty.begun(uid),
+        News::Other => dirty.mark(uid),
+    };
     let observer = Observer::counted(context.runtime.clone(), context.metrics.clone(), mark);
     let workers = Workers::new(context.clone(), observer.clone(), source.clone(), marks.clone());
     let (tell_listed, listed) = watch::channel(false);
@@ -318,6 +321,7 @@ impl Side {
     async fn sweep(&self) {
         loop {
             gc::sweep(&self.context, || self.known()).await;
+            heap::give_back();
             tokio::time::sleep(SWEEP).await;
         }
     }

@@ -9,12 +9,14 @@ mod conditions;
 mod containers;
 mod gone;
 mod history;
+mod news;
 mod patch;
 mod phase;
 mod resources;
 #[cfg(test)]
 mod tests;
 
+pub use news::is_news;
 pub use patch::patch;
 
 use super::observed::{ContainerState, Observed, RunState};

@@ -47,6 +47,8 @@ const RESIZE_RETRY: SignedDuration = SignedDuration::from_secs(30);
 pub struct Marks {
     keyed: OnceLock<Keyed<PodUid>>,
     open: AtomicBool,
+    /// Sandboxes and containers we are making, by Pod. Protects the counts only.
+    making: Mutex<HashMap<PodUid, usize>>,
 }
 
 impl fmt::Debug for Marks {
@@ -63,6 +65,31 @@ impl Marks {
         if let Some(keyed) = self.keyed.get().filter(|_| self.open.load(Ordering::Acquire)) {
             keyed.mark(uid);
         }
+    }
+
+    /// The runtime has made or started something of this Pod. Of our own work we hear when it ends, and more.
+    pub fn begun(&self, uid: PodUid) {
+        if !self.making().contains_key(&uid) {
+            self.mark(uid);
+        }
+    }
+
+    fn make(&self, uid: &PodUid) {
+        *self.making().entry(uid.clone()).or_default() += 1;
+    }
+
+    fn made(&self, uid: &PodUid) {
+        let mut making = self.making();
+        if let Some(count) = making.get_mut(uid) {
+            *count -= 1;
+            if *count == 0 {
+                making.remove(uid);
+            }
+        }
+    }
+
+    fn making(&self) -> MutexGuard<'_, HashMap<PodUid, usize>> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets marks through from now on.

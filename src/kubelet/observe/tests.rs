@@ -7,14 +7,16 @@ use tokio::sync::mpsc;
 struct Bench {
     fake: FakeCri,
     observer: Arc<Observer>,
-    dirty: mpsc::UnboundedReceiver<PodUid>,
+    dirty: mpsc::UnboundedReceiver<(PodUid, News)>,
 }
 
 impl Bench {
     fn new() -> Self {
         let fake = FakeCri::new();
         let (tell, dirty) = mpsc::unbounded_channel();
-        let observer = Observer::new(Arc::new(fake.clone()), move |uid| tell.send(uid).unwrap());
+        let observer = Observer::new(Arc::new(fake.clone()), move |uid, news| {
+            tell.send((uid, news)).unwrap()
+        });
         Self {
             fake,
             observer,
@@ -22,9 +24,15 @@ impl Bench {
         }
     }
 
+    fn news(&mut self) -> Vec<News> {
+        std::iter::from_fn(|| self.dirty.try_recv().ok())
+            .map(|(_, news)| news)
+            .collect()
+    }
+
     fn told(&mut self) -> Vec<String> {
         let mut told: Vec<_> = std::iter::from_fn(|| self.dirty.try_recv().ok())
-            .map(|uid| uid.to_string())
+            .map(|(uid, _)| uid.to_string())
             .collect();
         told.sort();
         told.dedup();
@@ -196,10 +204,10 @@ async fn events_tell_at_once_and_relists_become_rare() {
 
     let id = bench.container("u1", &sandbox).await;
     settle().await;
-    assert_eq!(bench.told(), ["u1"]);
+    assert_eq!(bench.news(), [News::Begun, News::Begun], "created and started");
     bench.fake.exit(&id, 1);
     settle().await;
-    assert_eq!(bench.told(), ["u1"]);
+    assert_eq!(bench.news(), [News::Other]);
 
     let mut relists = std::collections::BTreeSet::new();
     for _ in 0..60 {

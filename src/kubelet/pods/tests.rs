@@ -36,6 +36,22 @@ fn a_pod_starts_runs_and_is_reported() {
     assert_eq!(world.told(), ["Pulling", "Pulled", "Created", "Started"]);
     assert!(world.path("pods/uid-web/etc-hosts").exists());
     assert!(world.path("logs/default_web_uid-web/app").is_dir());
+    let patches = world.api.state().status_patches.len();
+    assert_eq!(patches, 1, "what came before Running waited for it");
+}
+
+#[test]
+fn a_pod_that_takes_its_time_is_told_to_be_coming_up() {
+    let world = World::new();
+    world.cri.hold_pulls();
+    let mut life = world.start();
+    life.add(&pod("web", json!({"containers": [container("app")]})));
+    life.pass(3);
+    let waiting = &world.status("web")["containerStatuses"][0]["state"]["waiting"];
+    assert_eq!(waiting["reason"], "ContainerCreating");
+    world.cri.release_pulls(1);
+    life.pass(1);
+    assert_eq!(world.phase("web"), "Running");
 }
 
 #[test]

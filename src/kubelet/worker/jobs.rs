@@ -23,13 +23,20 @@ impl Workers {
         key: Key,
         job: impl Future<Output = Done> + Send + 'static,
     ) {
+        let makes = matches!(key, Key::Sandbox | Key::Start(_));
         state.jobs.entry(key).or_insert_with(|| Job {
             cancel: CancellationToken::new(),
             stop: None,
         });
         let (slot, marks, uid) = (slot.clone(), self.marks.clone(), state.pod.metadata.uid.clone());
+        if makes {
+            marks.make(&uid);
+        }
         tokio::spawn(async move {
             let done = job.await;
+            if makes {
+                marks.made(&uid);
+            }
             slot.done
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)

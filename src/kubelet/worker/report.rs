@@ -1,4 +1,5 @@
-//! Tells the API server a Pod's status: the latest one wins, at most one patch is under way, failures are retried.
+//! Tells the API server a Pod's status: the latest one wins, at most one patch is under way, failures are retried. What is
+//! no news waits a moment for what comes next.
 
 use crate::kubelet::context::Context;
 use crate::kubelet::status;
@@ -7,8 +8,11 @@ use crate::task::{Backoff, SayOnce};
 use k8s_openapi::api::core::v1::PodStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// How long a status that is no news waits for the next one.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// The status of one Pod on its way to the API server.
 pub(super) struct Reporter {
@@ -18,6 +22,8 @@ pub(super) struct Reporter {
     /// Protects the statuses; never held over a call.
     state: Mutex<State>,
     busy: watch::Sender<bool>,
+    /// Nothing waits any longer.
+    hurry: Notify,
 }
 
 #[derive(Default)]
@@ -37,6 +43,7 @@ impl Reporter {
             uid,
             state: Mutex::default(),
             busy: watch::Sender::new(false),
+            hurry: Notify::new(),
         })
     }
 
@@ -50,6 +57,9 @@ impl Reporter {
             .wanted
             .as_ref()
             .map_or_else(Instant::now, |(_, since)| *since);
+        if status::is_news(&status) {
+            self.hurry.notify_one();
+        }
         state.wanted = Some((status, since));
         // Under the lock, as the end of `work`: a wish never finds a worker that has just decided to stop.
         if !self.busy.send_replace(true) {
@@ -59,6 +69,7 @@ impl Reporter {
 
     /// Waits until all that was reported is told, or the Pod is gone.
     pub(super) async fn flush(&self) {
+        self.hurry.notify_one();
         // The sender is our own: it cannot be gone.
         drop(self.busy.subscribe().wait_for(|busy| !busy).await);
     }
@@ -66,7 +77,16 @@ impl Reporter {
     async fn work(self: Arc<Self>) {
         let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(10));
         let mut said = SayOnce::new(Duration::from_secs(60));
-        while let Some((told, (wanted, since))) = self.next() {
+        loop {
+            if let Some(until) = self.waits() {
+                tokio::select! {
+                    () = sleep_until(until) => {}
+                    () = self.hurry.notified() => {}
+                }
+            }
+            let Some((told, (wanted, since))) = self.next() else {
+                return;
+            };
             let Some(patch) = status::patch(told.as_ref(), &wanted) else {
                 self.lock().told = Some(wanted);
                 continue;
@@ -91,6 +111,13 @@ impl Reporter {
                 }
             }
         }
+    }
+
+    /// Until when what is to be told next is kept back.
+    fn waits(&self) -> Option<Instant> {
+        let state = self.lock();
+        let (status, since) = state.wanted.as_ref()?;
+        (!status::is_news(status)).then(|| *since + PATIENCE)
     }
 
     /// What to tell next; without anything the work ends.

@@ -31,6 +31,8 @@ const BURST: usize = 100;
 const FULL: usize = 110;
 /// Containers killed.
 const DEATHS: usize = 50;
+/// Containers whose end is awaited without an agent.
+const FLOOR_DEATHS: usize = 20;
 /// The node is left alone before it is measured idle.
 const SETTLE: Duration = Duration::from_secs(15);
 /// How long the agent is down when it is restarted; the control plane calls the node lost after 50 s.
@@ -61,6 +63,8 @@ pub struct Sample {
     pub floor_ms: Vec<f64>,
     /// Bare CRI calls of all pods of a burst.
     pub floor_burst_ms: f64,
+    /// From a container's end to the runtime's event.
+    pub floor_death_ms: Vec<f64>,
     /// Each pod from bound to Running, one after the other.
     pub start_ms: Vec<f64>,
     /// From the first pod bound to the last one Running.
@@ -136,11 +140,13 @@ fn measure(agent: AgentKind, options: &PodsOptions) -> Result<Sample> {
 
     let idle_none = bench.idle(options.idle)?;
     bench.node.kill_agent(Signal::SIGTERM)?;
-    let floor = bench.floor(&options.floor, SERIAL, false)?;
-    let floor_burst = bench.floor(&options.floor, BURST, true)?;
+    let floor = bench.floor(&options.floor, SERIAL, None)?;
+    let floor_burst = bench.floor(&options.floor, BURST, Some("--burst"))?;
+    let floor_deaths = bench.floor(&options.floor, FLOOR_DEATHS, Some("--deaths"))?;
     bench.node.start_agent()?;
     cluster.wait_ready(bench.node)?;
     bench.say("floor", &floor.pods_ms);
+    bench.say("floor of deaths", &floor_deaths.pods_ms);
 
     let start_ms = (0..SERIAL)
         .map(|number| bench.start(&format!("serial-{number}")))
@@ -165,6 +171,7 @@ fn measure(agent: AgentKind, options: &PodsOptions) -> Result<Sample> {
         agent: name,
         floor_ms: floor.pods_ms,
         floor_burst_ms: floor_burst.all_ms,
+        floor_death_ms: floor_deaths.pods_ms,
         start_ms,
         burst_ms,
         death_ms,
@@ -272,12 +279,12 @@ impl Bench<'_> {
         })
     }
 
-    fn floor(&self, program: &Path, pods: usize, burst: bool) -> Result<Floor> {
+    fn floor(&self, program: &Path, pods: usize, mode: Option<&'static str>) -> Result<Floor> {
         let program = program.display().to_string();
         let (pods, parent) = (pods.to_string(), format!("{}/floor", self.node.cgroup_root()));
         let mut argv = vec![&*program, "--pods", &pods, "--image", images::BUSYBOX];
         argv.extend(["--cgroup-parent", &parent]);
-        argv.extend(burst.then_some("--burst"));
+        argv.extend(mode);
         let said = self.node.exec(&argv)?;
         serde_json::from_str(&said).with_context(|| format!("what cri-floor said: {said}"))
     }
@@ -438,6 +445,12 @@ fn summarise(samples: &[Sample]) {
     row("100 at once, ms", 0.5, &|s| vec![s.burst_ms]);
     row("100 at once over their floor, times", 0.5, &|s| {
         vec![s.burst_ms / s.floor_burst_ms]
+    });
+    row("runtime's own share of a death, ms, p50", 0.5, &|s| {
+        s.floor_death_ms.clone()
+    });
+    row("runtime's own share of a death, ms, p99", 0.99, &|s| {
+        s.floor_death_ms.clone()
     });
     row("death to status, ms, p50", 0.5, &|s| s.death_ms.clone());
     row("death to status, ms, p99", 0.99, &|s| s.death_ms.clone());
