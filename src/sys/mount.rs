@@ -6,9 +6,11 @@ use nix::mount::{MntFlags, MsFlags};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::ffi::{OsStr, OsString};
+use std::fs::Permissions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
 /// One line of `mountinfo`.
@@ -179,11 +181,13 @@ fn remove_entry(parent: &OwnedFd, name: &OsStr) -> io::Result<()> {
 }
 
 /// Opens `path` inside `root` so that neither `..` nor a symlink can lead out of it (CVE-2017-1002101,
-/// CVE-2021-25741). Missing components are created as directories with `mode`.
+/// CVE-2021-25741). Missing components are created as directories with `mode`, of which the umask takes its part from all
+/// but the last.
 pub fn open_beneath(root: &Path, path: &Path, mode: u32) -> io::Result<OwnedFd> {
     let root = OwnedFd::from(std::fs::File::open(root)?);
     let mut walked = PathBuf::new();
     let mut here: Option<OwnedFd> = None;
+    let mut made = false;
     for component in path.components() {
         let name = match component {
             Component::Normal(name) => name,
@@ -196,11 +200,13 @@ pub fn open_beneath(root: &Path, path: &Path, mode: u32) -> io::Result<OwnedFd> 
             }
         };
         walked.push(name);
+        made = false;
         let next = match open_path(&root, &walked) {
             Err(Errno::ENOENT) => {
                 let parent = here.as_ref().map_or(root.as_fd(), AsFd::as_fd);
                 match mkdirat(parent, name, Mode::from_bits_truncate(mode)) {
-                    Ok(()) | Err(Errno::EEXIST) => {}
+                    Ok(()) => made = true,
+                    Err(Errno::EEXIST) => {}
                     Err(error) => return Err(error.into()),
                 }
                 open_path(&root, &walked)
@@ -209,7 +215,12 @@ pub fn open_beneath(root: &Path, path: &Path, mode: u32) -> io::Result<OwnedFd> 
         };
         here = Some(next?);
     }
-    Ok(here.unwrap_or(root))
+    let found = here.unwrap_or(root);
+    if made {
+        let open = format!("/proc/self/fd/{}", found.as_raw_fd());
+        std::fs::set_permissions(open, Permissions::from_mode(mode))?;
+    }
+    Ok(found)
 }
 
 fn open_path(root: &OwnedFd, path: &Path) -> nix::Result<OwnedFd> {

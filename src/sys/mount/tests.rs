@@ -35,6 +35,17 @@ fn open_beneath_creates_what_is_missing_and_refuses_to_leave() {
     std::fs::create_dir_all(&root).unwrap();
     open_beneath(&root, Path::new("a/b"), 0o755).unwrap();
     assert!(root.join("a/b").is_dir());
+    open_beneath(&root, Path::new("a/all"), 0o2777).unwrap();
+    open_beneath(&root, Path::new("a/all"), 0o700).unwrap();
+    let mode = std::fs::metadata(root.join("a/all"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(
+        mode & 0o7777,
+        0o2777,
+        "the umask takes nothing; what is there stays"
+    );
     std::os::unix::fs::symlink("/etc", root.join("escape")).unwrap();
     std::os::unix::fs::symlink("a", root.join("inside")).unwrap();
     open_beneath(&root, Path::new("inside/b"), 0o755).unwrap();

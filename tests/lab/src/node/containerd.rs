@@ -93,6 +93,12 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
   BinaryName = "{runc}"
   SystemdCgroup = false
+# A second name for it, which the suite's tests of RuntimeClasses look for.
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.test-handler]
+  runtime_type = "io.containerd.runc.v2"
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.test-handler.options]
+  BinaryName = "{runc}"
+  SystemdCgroup = false
 "#
     )
 }
