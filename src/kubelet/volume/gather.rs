@@ -39,7 +39,9 @@ impl Gather<'_> {
                 .filter(|s| s.is_positive())
                 .and_then(|s| u64::try_from(s.value()).ok());
             let dir = dir("empty-dir");
-            self.directory(&dir, 0o777, memory.then_some(size)).await?;
+            // The kernel makes a tmpfs like /tmp; kubelet leaves that bit.
+            let mode = if memory { 0o1777 } else { 0o777 };
+            self.directory(&dir, mode, memory.then_some(size)).await?;
             return Ok(dir);
         }
         if let Some(source) = &volume.host_path {

@@ -190,11 +190,15 @@ async fn unknown_sources_are_refused_and_unused_ones_ignored() {
 #[tokio::test]
 async fn empty_dirs_are_open_to_all_and_keep_what_a_pod_changed() {
     let world = world();
-    let mut pod = pod(json!([{"name": "scratch", "emptyDir": {}}]));
+    let memory = json!({"name": "memory", "emptyDir": {"medium": "Memory"}});
+    let mut pod = pod(json!([{"name": "scratch", "emptyDir": {}}, memory]));
     pod.spec.security_context.fs_group = Some(4242);
-    let path = world.prepare(&pod, 0).await.unwrap()["scratch"].clone();
-    let meta = std::fs::metadata(&path).unwrap();
-    assert_eq!((meta.mode() & 0o7777, meta.gid()), (0o2777, 4242));
+    let paths = world.prepare(&pod, 0).await.unwrap();
+    let path = paths["scratch"].clone();
+    for (name, mode) in [("scratch", 0o2777), ("memory", 0o3777)] {
+        let meta = std::fs::metadata(&paths[name]).unwrap();
+        assert_eq!((meta.mode() & 0o7777, meta.gid()), (mode, 4242), "{name}");
+    }
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
     world.prepare(&pod, 1).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
