@@ -21,6 +21,8 @@ pub(super) fn init_statuses(input: &StatusInput<'_>, history: &History) -> Vec<C
         .containers
         .iter()
         .any(|c| input.observed.latest(&c.name).is_some());
+    // While all start over, one that is gone is one that will run again: as ended it would be counted once more.
+    let initialized = initialized && !input.restarting_all(history);
     let specs = &input.pod.spec.init_containers;
     let statuses = specs.iter().map(|spec| {
         let old = find(&history.init_container_statuses, &spec.name);

@@ -83,6 +83,37 @@ fn the_condition_holds_from_the_exit_until_all_are_gone() {
 }
 
 #[test]
+fn each_is_counted_once_however_slowly_they_go() {
+    let mut case = case(vec![
+        exited("i", 0, 5, 0),
+        running("a", 0, 10),
+        running("b", 0, 10),
+    ]);
+    case.previous = Some(case.status());
+    case.memory.restarting_all = true;
+    let (a, b) = (exited("a", 0, 50, 42), exited("b", 0, 51, 137));
+    for left in [
+        vec![exited("i", 0, 5, 0), a.clone(), b.clone()],
+        vec![a.clone(), b.clone()],
+        vec![a.clone(), b],
+        vec![a.clone()],
+        vec![a],
+    ] {
+        case.observed.containers = left;
+        case.previous = Some(case.status());
+    }
+    case.memory.restarting_all = false;
+    case.observed.containers.clear();
+    for _ in 0..2 {
+        let status = case.status();
+        for name in ["i", "a", "b"] {
+            assert_eq!(words(&status, name).2, 1, "{name}");
+        }
+        case.previous = Some(status);
+    }
+}
+
+#[test]
 fn other_pods_do_not_have_the_condition_and_ended_ones_say_why_not() {
     let kinds = |s: &PodStatus| {
         s.conditions
