@@ -20,6 +20,7 @@ pub mod last_words;
 pub mod metrics;
 pub mod logs;
 pub mod node;
+pub mod notes;
 pub mod observe;
 pub mod observed;
 pub mod plan;

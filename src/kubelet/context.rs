@@ -10,6 +10,7 @@ use crate::kubelet::eviction::manage::Care;
 use crate::kubelet::images::ImageManager;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::node::own::OwnNode;
+use crate::kubelet::notes::Notes;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::refs;
 use crate::kubelet::translate::NodeLimits;
@@ -49,6 +50,8 @@ pub struct Context {
     pub volumes: Volumes,
     /// Probes.
     pub probes: Probes,
+    /// What outlives this process.
+    pub notes: Arc<Notes>,
     /// Settings.
     pub config: Arc<KubeletConfig>,
     /// Directory layout.

@@ -78,6 +78,9 @@ pub struct ContainerState {
     pub user: Option<User>,
     /// Hash of the container spec it was created from (annotation `io.kubernetes.container.hash`).
     pub hash: Box<str>,
+    /// Seconds its successor waits for should it crash soon, as it was created with; `None` where another agent created
+    /// it.
+    pub crash_backoff: Option<i64>,
 }
 
 /// Ids the first process of a container was started with.

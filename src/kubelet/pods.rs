@@ -9,6 +9,7 @@ use super::context::{Clock, Context, PARALLEL_STARTS};
 use super::eviction::manage::{Care, Evictor};
 use super::images::ImageManager;
 use super::node::own::OwnNode;
+use super::notes::Notes;
 use super::observe::{News, Observer};
 use super::probe::Probes;
 use super::pulse::Pulse;
@@ -162,11 +163,14 @@ fn context(
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
+    let notes = Arc::new(Notes::new(dirs.clone()));
     Context {
         images: node.images,
         volumes: Volumes::new(dirs.clone(), deps.config_data.clone()).with_metrics(deps.metrics.clone()),
         probes: Probes::new(deps.runtime.clone(), deps.events.clone(), mark, clock())
-            .with_metrics(deps.metrics.clone()),
+            .with_metrics(deps.metrics.clone())
+            .with_notes(notes.clone()),
+        notes,
         metrics: deps.metrics,
         runtime: deps.runtime,
         image_service: deps.images,

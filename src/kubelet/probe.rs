@@ -15,9 +15,10 @@ pub(crate) use run::port;
 use crate::api::{EventType, Events};
 use crate::cri::Runtime;
 use crate::kubelet::metrics::{KubeletMetrics, ProbeOf};
+use crate::kubelet::notes::Notes;
 use crate::kubelet::plan::ProbeView;
 use crate::kubelet::refs;
-use crate::model::pod::{Container, Pod, Probe};
+use crate::model::pod::{Container, ContainerStatus, Pod, Probe};
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
 use run::Target;
@@ -57,6 +58,7 @@ struct Inner {
     /// Instances that started before this were there before this agent.
     agent_start: Timestamp,
     metrics: KubeletMetrics,
+    notes: Option<Arc<Notes>>,
     /// Protects the instances only; never held over an await.
     pods: Mutex<HashMap<PodUid, HashMap<ContainerId, Instance>>>,
 }
@@ -91,8 +93,17 @@ impl Probes {
             mark,
             agent_start: now,
             metrics: KubeletMetrics::default(),
+            notes: None,
             pods: Mutex::default(),
         }))
+    }
+
+    /// The same, with what earlier agents have counted; before the first probe.
+    pub fn with_notes(mut self, notes: Arc<Notes>) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.notes = Some(notes);
+        }
+        self
     }
 
     /// The same, counted; before the first probe.
@@ -147,7 +158,8 @@ impl Probes {
         let Some(container) = specs.into_iter().find(|c| c.name == running.name) else {
             return instance;
         };
-        let was_started = container.startup_probe.is_none() || reported_started(pod, &running.id);
+        let was_started = container.startup_probe.is_none()
+            || reported(pod, &running.id).is_some_and(|s| s.started == Some(true));
         let (started, on_started) = watch::channel(was_started);
         let started = Arc::new(started);
         let container = Arc::new(container.clone());
@@ -199,15 +211,13 @@ impl Instance {
 }
 
 /// What was last told to the API server about this very instance (KEP-4781).
-fn reported_started(pod: &Pod, id: &ContainerId) -> bool {
-    let statuses = pod
-        .status
+fn reported<'a>(pod: &'a Pod, id: &ContainerId) -> Option<&'a ContainerStatus> {
+    let status = &pod.status;
+    let mut statuses = status
         .container_statuses
         .iter()
-        .chain(&pod.status.init_container_statuses);
-    statuses
-        .into_iter()
-        .any(|s| s.started == Some(true) && s.container_id.ends_with(id.as_str()))
+        .chain(&status.init_container_statuses);
+    statuses.find(|s| s.container_id.ends_with(id.as_str()))
 }
 
 fn probes_of(container: &Container) -> impl Iterator<Item = (Kind, Probe)> {
@@ -238,12 +248,17 @@ impl Task {
             return;
         }
         let begin = begin.max(Instant::now());
-        let schedule = if resumed {
+        let mut state = if resumed { self.recall() } else { State::default() };
+        if state.verdict == Some(false) && done(self.kind, state.verdict) {
+            self.publish(false, Some(format!("{} probe failed before", self.kind.word())));
+        }
+        // Whoever waits for a success does not wait longer because the agent has changed.
+        let waits = self.kind != Kind::Liveness && state.verdict != Some(true);
+        let schedule = if resumed && !waits {
             Schedule::resumed(&self.probe, self.seed())
         } else {
             Schedule::fresh(self.kind, &self.probe)
         };
-        let mut state = State::default();
         let mut tick = schedule.first();
         while !done(self.kind, state.verdict) {
             tokio::time::sleep_until(begin + tick.at).await;
@@ -251,7 +266,7 @@ impl Task {
             let outcome = run::run(&self.probe, &self.target).await;
             self.count(&outcome, asked.elapsed());
             let now = begin.elapsed();
-            tick = if self.take(&mut state, tick, outcome) && tick.early {
+            tick = if self.take(&mut state, tick, outcome).await && tick.early {
                 schedule.settle(now)
             } else {
                 schedule.next(tick, now)
@@ -276,7 +291,7 @@ impl Task {
     }
 
     /// Counts one outcome, tells about it, and answers whether it was a success.
-    fn take(&self, state: &mut State, tick: Tick, outcome: Outcome) -> bool {
+    async fn take(&self, state: &mut State, tick: Tick, outcome: Outcome) -> bool {
         let success = match &outcome {
             Outcome::Success | Outcome::Warning(_) => true,
             Outcome::Failure(_) | Outcome::Error(_) => false,
@@ -303,10 +318,35 @@ impl Task {
         if let Some(message) = &message {
             self.event("Unhealthy", message.clone());
         }
-        if state.step(success, &self.probe) {
+        let decided = state.step(success, &self.probe);
+        // Before anybody acts on it.
+        self.note(state).await;
+        if decided {
             self.publish(success, message);
         }
         success
+    }
+
+    /// Where an earlier agent has left off.
+    fn recall(&self) -> State {
+        let uid = &self.pod.metadata.uid;
+        let told = match self.kind {
+            Kind::Readiness => reported(&self.pod, &self.target.id).map(|s| s.ready),
+            Kind::Liveness | Kind::Startup => None,
+        };
+        let notes = self.probes.0.notes.as_ref();
+        let noted = notes.and_then(|notes| notes.count(uid, &self.target.id, self.kind.word()));
+        State::recall(self.kind, told, noted, &self.probe)
+    }
+
+    async fn note(&self, state: &State) {
+        if let Some(notes) = &self.probes.0.notes {
+            let count = state.unsaid(self.kind, &self.probe);
+            let uid = &self.pod.metadata.uid;
+            notes
+                .note_count(uid, &self.target.id, self.kind.word(), count)
+                .await;
+        }
     }
 
     fn publish(&self, success: bool, message: Option<String>) {

@@ -1,7 +1,7 @@
 //! The Pods the API server wants on this node, as the watch tells, and what we last found out about them.
 
 use crate::api::Change;
-use crate::kubelet::eviction;
+use crate::kubelet::{eviction, status};
 use crate::model::PodUid;
 use crate::model::pod::Pod;
 use k8s_openapi::api::core::v1::PodStatus;
@@ -26,9 +26,17 @@ struct State {
     listed: bool,
 }
 
+impl State {
+    /// The API server has something else than what we have found out last.
+    fn denies(&self, pod: &Pod) -> bool {
+        let told = self.statuses.get(&pod.metadata.uid);
+        told.is_some_and(|told| status::contradicts(told, &pod.status))
+    }
+}
+
 impl Source {
     /// Takes over a change; returns the Pods whose workers must look again. A Pod that a full list lacks is gone, and a
-    /// change of nothing but the status, which is mostly our own, concerns nobody.
+    /// change of nothing but the status, which is mostly our own, concerns nobody unless it denies what we say.
     pub fn apply(&self, change: Change<Pod>) -> Vec<PodUid> {
         let mut state = self.lock();
         match change {
@@ -39,9 +47,10 @@ impl Source {
                     .map(|pod| (pod.metadata.uid.clone(), pod))
                     .collect();
                 let gone = state.pods.keys().filter(|uid| !new.contains_key(*uid)).cloned();
-                let other = new
-                    .iter()
-                    .filter(|(uid, pod)| state.pods.get(*uid).is_none_or(|old| concerns(old, pod)));
+                let other = new.iter().filter(|(uid, pod)| {
+                    let old = state.pods.get(*uid);
+                    old.is_none_or(|old| concerns(old, pod)) || state.denies(pod)
+                });
                 let dirty = gone.chain(other.map(|(uid, _)| uid.clone())).collect();
                 state.statuses.retain(|uid, _| new.contains_key(uid));
                 state.pods = new;
@@ -50,7 +59,7 @@ impl Source {
             Change::Applied(pod) => {
                 let uid = pod.metadata.uid.clone();
                 let old = state.pods.insert(uid.clone(), pod.clone());
-                if old.is_none_or(|old| concerns(&old, &pod)) {
+                if old.is_none_or(|old| concerns(&old, &pod)) || state.denies(&pod) {
                     vec![uid]
                 } else {
                     Vec::new()

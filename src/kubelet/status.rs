@@ -136,6 +136,18 @@ pub fn status(input: StatusInput<'_>) -> PodStatus {
     }
 }
 
+/// Somebody else has changed what this node says of the Pod: the node controller calls Pods of a node it has not heard from
+/// not ready, and leaves it to the node to take that back.
+pub fn contradicts(told: &PodStatus, has: &History) -> bool {
+    let ours = told.conditions.iter().flatten();
+    let mut ours = ours.filter(|c| conditions::OURS.contains(&&*c.type_));
+    ours.any(|c| {
+        has.conditions
+            .iter()
+            .any(|h| *h.kind == *c.type_ && *h.status != *c.status)
+    })
+}
+
 /// Addresses of the Pod, at most one of each family, the family of the node's primary address first. A Pod whose
 /// sandbox has ended keeps the addresses it had.
 fn pod_ips(input: &StatusInput<'_>, history: &History) -> Vec<IpAddr> {

@@ -118,6 +118,7 @@ pub struct Workers {
     admitting: tokio::sync::Mutex<()>,
     /// Protects who was granted what.
     books: Mutex<Books>,
+    begun: Instant,
 }
 
 impl fmt::Debug for Workers {
@@ -159,6 +160,7 @@ impl Workers {
             said,
             admitting: tokio::sync::Mutex::default(),
             books: Mutex::default(),
+            begun: Instant::now(),
         });
         let runner = Arc::downgrade(&workers);
         let keyed = Keyed::new(move |uid: PodUid| {
@@ -218,6 +220,7 @@ impl Workers {
         let slot = self.slot(&uid, &observed).await?;
         let mut state = slot.state.lock().await;
         let now = self.context.now();
+        state.follow_clock(now, self.begun.elapsed());
         state.update(self.source.get(&uid));
         if let Some(told) = self.grant(&mut state, now) {
             self.tell_resize(&state.pod, &told);
@@ -226,6 +229,7 @@ impl Workers {
         last_words::add(&self.context, &state.pod, &mut observed).await;
         if state.finished {
             self.context.probes.forget(&uid);
+            self.context.notes.close(&uid);
             if !state.in_api {
                 self.slots().remove(&uid);
                 self.context.metrics.gone(&uid);
@@ -256,6 +260,7 @@ impl Workers {
             None if observed.sandboxes.is_empty() && observed.containers.is_empty() => return None,
             None => Arc::new(self.orphan(uid).await?),
         };
+        self.context.notes.open(uid).await;
         let containers = pod.spec.containers.len();
         let (key, state) = (pod.metadata.key(), State::new(pod, in_api, self.context.now()));
         let slot = Arc::new(Slot {
@@ -306,6 +311,7 @@ impl Workers {
     ) -> Option<Timestamp> {
         let intent = state.intent();
         let pod = state.pod.clone();
+        self.context.notes.retain(&pod.metadata.uid, observed);
         let probes = self.context.probes.view(&pod.metadata.uid);
         let memory = state.memory_for(observed);
         memory.cfs = self.context.limits.cfs;
@@ -367,8 +373,11 @@ impl Workers {
         self.tell_resized(&pod, state.computed.as_ref(), &new);
         let retry = memory.resize_pending.as_ref().map(|_| now + RESIZE_RETRY);
         state.computed = Some(new.clone());
+        let mut echo = None;
         if state.in_api && !forgotten(&pod, observed) {
             slot.reporter.report(new);
+            let again = slot.reporter.compare(&pod.status);
+            echo = again.and_then(|pause| Some(now + SignedDuration::try_from(pause).ok()?));
         }
         if memory.ended || matches!(intent, Intent::Terminate { .. }) {
             state.jobs.values().for_each(|job| job.cancel.cancel());
@@ -382,10 +391,16 @@ impl Workers {
         if plan.finished && state.jobs.is_empty() && state.free(&Key::Leftovers, now) {
             self.start_leftovers(slot, state);
         }
-        [plan.wake_at, state.cooled(now), retry, started.then_some(now)]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            plan.wake_at,
+            state.cooled(now),
+            retry,
+            echo,
+            started.then_some(now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Events about a deadline that is over, and about containers that have to wait, once for each wait.

@@ -140,6 +140,7 @@ pub fn running(name: &str, attempt: u32, started: i64) -> ContainerState {
         limits: None,
         user: None,
         hash: hash::container(&container(name)).into(),
+        crash_backoff: None,
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Start {
     pub name: Box<str>,
     /// Attempt number.
     pub attempt: u32,
+    /// Seconds the next instance waits for when this one crashes soon.
+    pub crash_backoff: i64,
     /// The sandbox.
     pub sandbox: SandboxId,
     /// The sandbox's attempt number.
@@ -241,6 +243,7 @@ async fn configure(
         pod,
         container: spec,
         attempt: start.attempt,
+        crash_backoff: start.crash_backoff,
         pid_target: start.target.as_ref(),
         image_ref: image,
         image_user: ImageUser {

@@ -6,6 +6,7 @@
 use crate::cri::{POD_UID_LABEL, v1};
 use crate::kubelet::observed::{ContainerState, Limits, Observed, RunState, Sandbox, User};
 use crate::kubelet::resize;
+use crate::kubelet::translate::keys;
 use crate::model::PodUid;
 use jiff::{SignedDuration, Timestamp};
 use std::cmp::Reverse;
@@ -161,6 +162,11 @@ pub(super) fn container(status: &v1::ContainerStatus, sandbox: &str) -> Containe
             .map(String::as_str)
             .unwrap_or_default()
             .into(),
+        crash_backoff: status
+            .annotations
+            .get(keys::CRASH_BACKOFF)
+            .and_then(|seconds| seconds.parse().ok())
+            .filter(|seconds| *seconds >= 0),
     }
 }
 

@@ -1,6 +1,7 @@
 //! PURE. Waiting and backoff: what a worker remembers between two plans, and how it is rebuilt after a restart.
 
 use super::{Backoff, Input, Memory, PodFailure, Waiting};
+use crate::kubelet::hash;
 use crate::kubelet::observed::{ContainerState, Observed, RunState};
 use crate::kubelet::{resize, resources};
 use crate::model::pod::{Container, ExitCodes, Pod, RESTART_ALL, RestartPolicy, RestartRule};
@@ -60,8 +61,8 @@ pub fn note_sandbox_failure(memory: &mut Memory, message: &str, now: Timestamp) 
     });
 }
 
-/// Rebuilds the memory of a worker that starts over a Pod which may have a past. Crash backoff is read off the gap
-/// between the last two instances, so that restarting the agent does not restart a crash loop from zero.
+/// Rebuilds the memory of a worker that starts over a Pod which may have a past. The newest instance of a container says how
+/// long its crash backoff is; where another agent created it, that is read off the gap between the last two.
 pub fn recall(pod: &Pod, observed: &Observed) -> Memory {
     let ended = matches!(&*pod.status.phase, "Succeeded" | "Failed");
     let failed = match (&*pod.status.phase, &pod.status.reason) {
@@ -80,7 +81,7 @@ pub fn recall(pod: &Pod, observed: &Observed) -> Memory {
         ..Memory::default()
     };
     for spec in pod.spec.init_containers.iter().chain(&pod.spec.containers) {
-        if let Some(backoff) = recalled_backoff(observed, &spec.name) {
+        if let Some(backoff) = recalled_backoff(observed, spec) {
             memory.backoff.insert(spec.name.clone(), backoff);
         }
         let latest = observed.latest(&spec.name).filter(|_| resize::may_restart(spec));
@@ -101,10 +102,24 @@ pub fn recall(pod: &Pod, observed: &Observed) -> Memory {
     memory
 }
 
-fn recalled_backoff(observed: &Observed, name: &str) -> Option<Backoff> {
-    let mut instances: Vec<_> = observed.containers.iter().filter(|c| &*c.name == name).collect();
+fn recalled_backoff(observed: &Observed, spec: &Container) -> Option<Backoff> {
+    let mut instances: Vec<_> = observed
+        .containers
+        .iter()
+        .filter(|c| c.name == spec.name)
+        .collect();
     instances.sort_by_key(|c| std::cmp::Reverse((c.created, c.attempt)));
     let newest = instances.first().filter(|c| c.attempt > 0)?;
+    if !newest.hash.is_empty() && *newest.hash != *hash::container(spec) {
+        // It has become another container.
+        return None;
+    }
+    if let Some(delay_seconds) = newest.crash_backoff {
+        return (delay_seconds > 0).then_some(Backoff {
+            delay_seconds,
+            updated: newest.created,
+        });
+    }
     let waited = instances
         .get(1)
         .map_or(0, |before| (newest.created - ended_at(before)).get_seconds());
@@ -163,8 +178,10 @@ pub(super) fn crash_wait(
     input: &Input<'_>,
 ) -> Option<(Timestamp, i64)> {
     let delay = current(memory, dead)?.delay_seconds.min(input.longest_pause);
-    let until = ended_at(dead) + seconds(delay);
-    (input.now < until).then_some((until, delay))
+    let ended = ended_at(dead);
+    let until = ended + seconds(delay);
+    // An end in the future says nothing: the clock was set back, and nobody waits until it is there again.
+    (ended <= input.now + seconds(1) && input.now < until).then_some((until, delay))
 }
 
 /// Doubles the crash backoff of a container that is being started again.

@@ -3,6 +3,7 @@
 
 mod evictions;
 mod hooks;
+mod recover;
 mod resize;
 mod restart_all;
 mod world;
@@ -313,14 +314,7 @@ fn a_restarted_agent_changes_nothing() {
         life.add(pod);
     }
     life.pass(15);
-    // The length of the crash backoff is a guess after a restart; the rest of the status is not.
-    let told = || {
-        ["web", "crash", "done"].map(|name| {
-            let mut status = world.status(name);
-            status["containerStatuses"][0]["state"]["waiting"]["message"].take();
-            status
-        })
-    };
+    let told = || ["web", "crash", "done"].map(|name| world.status(name));
     let before = told();
     life.kill();
     world.cri.take_calls();
@@ -411,6 +405,38 @@ fn an_api_server_that_is_away_is_told_later() {
     world.api.state().away = false;
     life.pass(15);
     assert_eq!(world.phase("web"), "Running");
+}
+
+#[test]
+fn what_others_say_of_readiness_is_taken_back() {
+    let world = World::new();
+    let web = pod("web", json!({"containers": [container("app")]}));
+    let mut life = world.start();
+    life.add(&web);
+    life.pass(5);
+    life.echo(&web);
+    life.pass(5);
+    let patches = || world.api.state().status_patches.len();
+    let ready = || {
+        let status = world.status("web");
+        let all = status["conditions"].as_array().unwrap().clone();
+        all.into_iter().find(|c| c["type"] == "Ready").unwrap()["status"].clone()
+    };
+    let before = patches();
+    for _ in 0..2 {
+        for (_, status) in world.api.state().pods.values_mut() {
+            let all = status["conditions"].as_array_mut().unwrap();
+            let condition = all.iter_mut().find(|c| c["type"] == "Ready").unwrap();
+            condition["status"] = "False".into();
+        }
+        life.echo(&web);
+        life.pass(3);
+        assert_eq!(ready(), "True");
+    }
+    assert_eq!(patches(), before + 2);
+    life.echo(&web);
+    life.pass(5);
+    assert_eq!(patches(), before + 2, "once each time");
 }
 
 /// Kills the agent after the first, second, third, … call that changes something, and starts it again.

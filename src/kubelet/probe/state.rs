@@ -1,6 +1,7 @@
 //! PURE. When a probe runs next, and what its results mean.
 
 use crate::model::pod::Probe;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Which of a container's probes.
@@ -38,6 +39,15 @@ pub enum Outcome {
     Error(String),
 }
 
+/// Results in a row that have not (yet) come to a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// The result.
+    pub success: bool,
+    /// How many of it; no more than its threshold.
+    pub run: u32,
+}
+
 /// Counts results in a row against the thresholds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
@@ -56,17 +66,48 @@ impl State {
             1
         };
         self.last = Some(success);
-        let threshold = if success {
-            probe.success_threshold
-        } else {
-            probe.failure_threshold
-        };
-        if self.run < threshold.max(1) || self.verdict == Some(success) {
+        if self.run < threshold(probe, success) || self.verdict == Some(success) {
             return false;
         }
         self.verdict = Some(success);
         true
     }
+
+    /// Where an earlier agent has left off: `told` is what the API server was told of a readiness probe.
+    pub fn recall(kind: Kind, told: Option<bool>, noted: Option<Count>, probe: &Probe) -> Self {
+        let mut state = Self {
+            verdict: told,
+            last: told,
+            run: u32::from(told.is_some()),
+        };
+        if let Some(Count { success, run }) = noted {
+            (state.last, state.run) = (Some(success), run);
+            if kind != Kind::Readiness && run >= threshold(probe, success) {
+                state.verdict = Some(success);
+            }
+        }
+        state
+    }
+
+    /// What the next agent cannot know from the Pod's status.
+    pub fn unsaid(&self, kind: Kind, probe: &Probe) -> Option<Count> {
+        let success = self.last?;
+        let said = match kind {
+            Kind::Readiness => self.verdict == Some(success),
+            Kind::Liveness | Kind::Startup => success,
+        };
+        let run = self.run.min(threshold(probe, success));
+        (!said).then_some(Count { success, run })
+    }
+}
+
+fn threshold(probe: &Probe, success: bool) -> u32 {
+    let threshold = if success {
+        probe.success_threshold
+    } else {
+        probe.failure_threshold
+    };
+    threshold.max(1)
 }
 
 /// Nothing is left to probe until there is another container: a startup probe that has its verdict, a liveness probe

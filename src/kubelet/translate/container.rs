@@ -28,6 +28,9 @@ pub struct ContainerInput<'a> {
     pub container: &'a Container,
     /// Attempt number (= restart count).
     pub attempt: u32,
+    /// Seconds the next instance waits for when this one crashes soon. Kept with the instance, so that it is known for as
+    /// long as that is.
+    pub crash_backoff: i64,
     /// The container whose processes this one shares, when it has a target.
     pub pid_target: Option<&'a ContainerId>,
     /// The runtime's reference to the pulled image.
@@ -137,6 +140,9 @@ fn annotations(input: &ContainerInput<'_>) -> BTreeMap<String, String> {
     .into();
     if let Some(seconds) = pod.metadata.deletion_grace_period_seconds {
         out.insert(keys::DELETION_GRACE.into(), seconds.to_string());
+    }
+    if input.attempt > 0 {
+        out.insert(keys::CRASH_BACKOFF.into(), input.crash_backoff.to_string());
     }
     if let Some(hook) = spec.lifecycle.as_ref().and_then(|l| l.pre_stop.as_ref()) {
         out.insert(keys::PRE_STOP.into(), compact_json(hook));

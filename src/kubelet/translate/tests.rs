@@ -39,6 +39,7 @@ fn input(pod: &Pod) -> ContainerInput<'_> {
         pod,
         container: &pod.spec.containers[0],
         attempt: 2,
+        crash_backoff: 40,
         pid_target: None,
         image_ref: "sha256:abc",
         image_user: ImageUser::default(),
@@ -396,6 +397,7 @@ fn a_container() {
         "io.kubernetes.container.terminationMessagePolicy=File",
         "io.kubernetes.pod.deletionGracePeriod=5",
         "io.kubernetes.pod.terminationGracePeriod=30",
+        "rustlet.dev/crash-backoff-seconds=40",
     ];
     assert_eq!(annotations, want);
 }

@@ -104,7 +104,12 @@ impl Workers {
         else {
             return;
         };
-        let deadline = self.context.now() + SignedDuration::from_secs(grace_seconds);
+        let (now, uid) = (self.context.now(), state.pod.metadata.uid.clone());
+        // A stop that an earlier agent has begun gets what is left of its grace.
+        let noted = self.context.notes.take_stop(&uid, &id);
+        let deadline = now + SignedDuration::from_secs(grace_seconds);
+        let deadline = noted.map_or(deadline, |noted| noted.min(deadline));
+        let grace_seconds = seconds_between(now, deadline);
         let (key, turn) = (Key::Stop(id.clone()), !hold);
         if let Some(running) = state.jobs.get_mut(&key).and_then(|job| job.stop.as_mut()) {
             running.deadline = running.deadline.min(deadline);
@@ -127,6 +132,7 @@ impl Workers {
         let (context, pod) = (self.context.clone(), state.pod.clone());
         let stop = Stop { id, name, message };
         self.spawn(slot, state, key.clone(), async move {
+            context.notes.note_stop(&uid, &stop.id, deadline).await;
             Done::Plain(key, execute::stop_container(&context, &pod, &stop, orders).await)
         });
     }
@@ -209,10 +215,12 @@ impl Workers {
         let spec = state.pod.container(&name).map(|(spec, _)| spec);
         let target = spec.and_then(|spec| observed.latest(spec.target_container_name.as_deref()?));
         let place = observed.sandboxes.iter().find(|s| s.id == sandbox);
+        let backoff = state.memory.as_ref().and_then(|memory| memory.backoff.get(&name));
         let start = Start {
             pod: state.pod.clone(),
             name: name.clone(),
             attempt,
+            crash_backoff: backoff.map_or(0, |backoff| backoff.delay_seconds),
             sandbox,
             sandbox_attempt: place.map_or(0, |s| s.attempt),
             target: target.map(|c| c.id.clone()),
@@ -318,4 +326,10 @@ impl Workers {
             Done::Plain(Key::Leftovers, gone)
         });
     }
+}
+
+/// Whole seconds until then, the last one begun counted; none when it is over.
+fn seconds_between(now: Timestamp, then: Timestamp) -> i64 {
+    let millis = then.duration_since(now).as_millis().max(0);
+    i64::try_from((millis + 999) / 1000).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 
 use crate::kubelet::context::Context;
 use crate::kubelet::status;
+use crate::model::pod::PodStatus as History;
 use crate::model::{NamespacedName, PodUid};
 use crate::task::{Backoff, SayOnce};
 use k8s_openapi::api::core::v1::PodStatus;
@@ -13,6 +14,9 @@ use tokio::time::{Instant, sleep_until};
 
 /// How long a status that is no news waits for the next one.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// What was told comes back from the API server's watch within this time.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// The status of one Pod on its way to the API server.
 pub(super) struct Reporter {
@@ -29,6 +33,8 @@ pub(super) struct Reporter {
 #[derive(Default)]
 struct State {
     told: Option<PodStatus>,
+    /// When that was told.
+    told_at: Option<Instant>,
     /// What to tell, and since when it differs from what was told.
     wanted: Option<(PodStatus, Instant)>,
     /// The API server no longer has this Pod; nothing more is told.
@@ -67,6 +73,25 @@ impl Reporter {
         }
     }
 
+    /// The API server has this. What contradicts what it was told some time ago is somebody else's, and it is told again;
+    /// what was told just now may not have come back yet: the answer is when to compare again.
+    pub(super) fn compare(self: &Arc<Self>, has: &History) -> Option<Duration> {
+        let mut state = self.lock();
+        let told = state.told.clone().filter(|told| status::contradicts(told, has))?;
+        if state.gone || state.wanted.is_some() || *self.busy.borrow() {
+            return None;
+        }
+        let age = state.told_at.map_or(ECHO, |at| at.elapsed());
+        if age < ECHO {
+            return Some(ECHO - age);
+        }
+        tracing::info!(pod.uid = %self.uid, "the API server has another status, telling again");
+        state.told = None;
+        drop(state);
+        self.report(told);
+        None
+    }
+
     /// Waits until all that was reported is told, or the Pod is gone.
     pub(super) async fn flush(&self) {
         self.hurry.notify_one();
@@ -95,7 +120,9 @@ impl Reporter {
                 Ok(()) => {
                     backoff.reset();
                     self.context.metrics.status_told(since.elapsed());
-                    self.lock().told = Some(wanted);
+                    let mut state = self.lock();
+                    state.told = Some(wanted);
+                    state.told_at = Some(Instant::now());
                 }
                 Err(error) if error.is_not_found() || error.is_conflict() => {
                     tracing::debug!(pod.uid = %self.uid, %error, "the pod is gone from the API server");

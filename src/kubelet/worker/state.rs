@@ -21,7 +21,11 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodStatus;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+
+/// Less is no jump of the clock: it is corrected a little all the time.
+const CLOCK_JUMP: SignedDuration = SignedDuration::from_secs(2);
 
 /// A piece of work of one Pod; there is at most one of each key at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -134,6 +138,8 @@ pub(super) struct State {
     cooldowns: HashMap<Key, Cooldown>,
     /// Why the Pod fails, when somebody else has said so.
     failure: Option<PodFailure>,
+    /// The wall clock and the time this agent had run for at the last look.
+    looked: Option<(Timestamp, Duration)>,
     /// Once it has ended, its containers go.
     forget: bool,
     /// Set once, never taken back.
@@ -160,10 +166,35 @@ impl State {
             jobs: HashMap::new(),
             cooldowns: HashMap::new(),
             failure: None,
+            looked: None,
             forget: false,
             terminating: false,
             finished: false,
         }
+    }
+
+    /// Moves what is waited for with a wall clock that was set forwards or back: waits are as long as they were.
+    pub(super) fn follow_clock(&mut self, now: Timestamp, uptime: Duration) {
+        let Some((then, before)) = self.looked.replace((now, uptime)) else {
+            return;
+        };
+        let passed = SignedDuration::try_from(uptime.saturating_sub(before)).unwrap_or_default();
+        let jump = now.duration_since(then) - passed;
+        if jump.abs() < CLOCK_JUMP {
+            return;
+        }
+        let move_on = |at: &mut Timestamp| *at = at.saturating_add(jump).unwrap_or(*at);
+        if let Some(memory) = &mut self.memory {
+            memory.waiting.values_mut().for_each(|w| move_on(&mut w.retry_at));
+            memory
+                .sandbox_retry
+                .iter_mut()
+                .for_each(|w| move_on(&mut w.retry_at));
+            memory.backoff.values_mut().for_each(|b| move_on(&mut b.updated));
+        }
+        self.cooldowns.values_mut().for_each(|c| move_on(&mut c.until));
+        let stops = self.jobs.values_mut().filter_map(|job| job.stop.as_mut());
+        stops.for_each(|stop| move_on(&mut stop.deadline));
     }
 
     /// The node needs the space: once the Pod has ended, its containers go.

@@ -162,6 +162,45 @@ fn backoff_survives_a_restart_of_the_agent() {
 }
 
 #[test]
+fn an_instance_says_how_long_its_crash_loop_has_gone_on() {
+    let mut p = pod("p", &["a"]);
+    let dead = |backoff| ContainerState {
+        crash_backoff: backoff,
+        ..exited("a", 5, 5001, 1)
+    };
+    let recalled = |p: &Pod, backoff| {
+        recall(p, &observed(vec![dead(backoff)]))
+            .backoff
+            .get("a")
+            .copied()
+    };
+    assert_eq!(recalled(&p, Some(160)).unwrap().delay_seconds, 160);
+    assert_eq!(recalled(&p, Some(0)), None, "it was replaced, not crashed");
+    assert_eq!(recalled(&p, None).unwrap().delay_seconds, 10, "a guess");
+    // The pause is over as long after the end as it would have been without a restart.
+    let memory = recall(&p, &observed(vec![dead(Some(160))]));
+    let plan = run_with(&p, &observed(vec![dead(Some(160))]), &memory, 5100);
+    assert_eq!((plan.actions, plan.wake_at), (vec![], Some(at(5161))));
+    p.spec.containers[0].image = "a:2".into();
+    assert_eq!(recalled(&p, Some(160)), None, "another image");
+}
+
+#[test]
+fn a_clock_that_is_set_back_holds_no_crash_loop_up() {
+    let p = pod("p", &["a"]);
+    let dead = ContainerState {
+        crash_backoff: Some(40),
+        ..exited("a", 3, 5000, 1)
+    };
+    let seen = observed(vec![dead]);
+    let memory = recall(&p, &seen);
+    for (now, starts) in [(5001, false), (5039, false), (5040, true), (1000, true)] {
+        let plan = run_with(&p, &seen, &memory, now);
+        assert_eq!(!plan.actions.is_empty(), starts, "at {now}");
+    }
+}
+
+#[test]
 fn failures_to_start_are_waited_out() {
     let p = pod("p", &["a"]);
     let mut memory = Memory::default();

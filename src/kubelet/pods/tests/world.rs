@@ -16,6 +16,7 @@ use crate::kubelet::images::providers::Providers;
 use crate::kubelet::images::sources::Sources;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::node::own::OwnNode;
+use crate::kubelet::notes::Notes;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::stats::node::NodeUse;
 use crate::kubelet::translate::NodeLimits;
@@ -126,13 +127,18 @@ impl World {
 
     /// An agent that finds this Pod being deleted, or gone already.
     pub(super) fn start_deleting(&self, pod: &Value) -> Life<'_> {
+        self.start_deleting_with(pod, 1)
+    }
+
+    /// The same, with this grace.
+    pub(super) fn start_deleting_with(&self, pod: &Value, grace: i64) -> Life<'_> {
         let name = pod["metadata"]["name"].as_str().unwrap();
         if !self.api.state().pods.contains_key(&key(name)) {
             return self.start_with(&[]);
         }
         let mut deleting = pod.clone();
         deleting["metadata"]["deletionTimestamp"] = self.now().to_string().into();
-        deleting["metadata"]["deletionGracePeriodSeconds"] = 1.into();
+        deleting["metadata"]["deletionGracePeriodSeconds"] = grace.into();
         self.start_with(&[&deleting])
     }
 
@@ -189,6 +195,7 @@ impl World {
             image_gc: Arc::new(image_gc),
             pressures: self.pressures.clone(),
         };
+        let notes = Arc::new(Notes::new(dirs.clone()));
         Context {
             images,
             volumes: Volumes::new(dirs.clone(), api.clone()).with_tmpfs(|_, _| Ok(())),
@@ -197,7 +204,9 @@ impl World {
                 api.clone(),
                 Arc::new(move |uid| marks.mark(uid)),
                 clock(),
-            ),
+            )
+            .with_notes(notes.clone()),
+            notes,
             runtime: cri.clone(),
             image_service: cri,
             pods: api.clone(),
@@ -354,6 +363,13 @@ impl Life<'_> {
     pub(super) fn pass(&mut self, seconds: u32) {
         for _ in 0..seconds * 10 {
             self.tick(Duration::from_millis(100));
+        }
+    }
+
+    /// The same, in larger steps.
+    pub(super) fn rest(&mut self, seconds: u32) {
+        for _ in 0..seconds * 4 {
+            self.tick(Duration::from_millis(250));
         }
     }
 

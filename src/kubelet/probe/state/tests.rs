@@ -100,6 +100,40 @@ fn a_resumed_probe_starts_somewhere_in_its_period() {
 }
 
 #[test]
+fn the_next_agent_counts_on() {
+    let probe = Probe {
+        failure_threshold: 3,
+        success_threshold: 2,
+        ..Probe::default()
+    };
+    let (good, bad) = (true, false);
+    // Results, and how many more of the last one make a verdict; none when it is made, and told.
+    for (kind, results, told, more) in [
+        (Kind::Readiness, &[good, good, bad][..], Some(good), Some(2)),
+        (Kind::Readiness, &[good, good, bad, bad], Some(good), Some(1)),
+        (Kind::Readiness, &[good], Some(bad), Some(1)),
+        (Kind::Readiness, &[good, good], Some(good), None),
+        (Kind::Liveness, &[good, bad, bad], None, Some(1)),
+        (Kind::Startup, &[bad], None, Some(2)),
+    ] {
+        let mut state = State::default();
+        results.iter().for_each(|r| _ = state.step(*r, &probe));
+        let mut next = State::recall(kind, told, state.unsaid(kind, &probe), &probe);
+        let last = *results.last().unwrap();
+        let steps = (1..=9).find(|_| next.step(last, &probe));
+        assert_eq!(steps, more, "{kind:?} {results:?}");
+    }
+    // A condemned container stays condemned.
+    let mut state = State::default();
+    (0..5).for_each(|_| _ = state.step(bad, &probe));
+    let count = state.unsaid(Kind::Liveness, &probe);
+    assert_eq!(count, Some(Count { success: bad, run: 3 }));
+    let next = State::recall(Kind::Liveness, None, count, &probe);
+    assert!(done(Kind::Liveness, next.verdict));
+    assert_eq!(State::recall(Kind::Startup, None, None, &probe), State::default());
+}
+
+#[test]
 fn missed_runs_are_skipped_not_repeated() {
     let probe = Probe::default();
     let schedule = Schedule::resumed(&probe, 0);

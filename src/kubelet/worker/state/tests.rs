@@ -49,6 +49,7 @@ fn observed(name: &str, id: &str, run: RunState) -> Observed {
         limits: None,
         user: None,
         hash: "".into(),
+        crash_backoff: None,
     };
     Observed {
         sandboxes: Vec::new(),
@@ -329,4 +330,40 @@ fn a_pod_that_went_does_not_come_back() {
     );
     state.update(Some(Arc::new(Pod::default())));
     assert!(matches!(state.intent(), Intent::Terminate { .. }));
+}
+
+#[test]
+fn waits_go_with_a_clock_that_is_set() {
+    let run = |steps: &[(i64, u64)]| {
+        let mut state = state();
+        under_way(&mut state, Key::Stop("c".into()), Some(130));
+        state.settle(vec![Done::Plain(Key::CleanUp, Err("no".into()))], at(100));
+        let failed = StartError {
+            reason: "ErrImagePull",
+            message: "no".into(),
+            retry_after: Duration::from_secs(20),
+        };
+        state.settle(vec![Done::Start("a".into(), Err(failed))], at(100));
+        for (now, uptime) in steps {
+            state.follow_clock(at(*now), Duration::from_secs(*uptime));
+        }
+        let last = at(steps.last().unwrap().0);
+        let memory = state.memory.as_ref().unwrap();
+        let stop = state.jobs[&Key::Stop("c".into())].stop.as_ref().unwrap();
+        let left = |until: Timestamp| until.duration_since(last).as_secs();
+        [
+            left(memory.waiting["a"].retry_at),
+            left(stop.deadline),
+            left(state.cooled(at(-100_000)).unwrap()),
+        ]
+    };
+    assert_eq!(run(&[(100, 7)]), [20, 30, 1]);
+    assert_eq!(run(&[(100, 7), (101, 8)]), [19, 29, 0]);
+    assert_eq!(run(&[(100, 7), (-3499, 8)]), [19, 29, 0], "back by an hour");
+    assert_eq!(run(&[(100, 7), (3701, 8)]), [19, 29, 0], "forwards by an hour");
+    assert_eq!(
+        run(&[(100, 7), (102, 8)]),
+        [18, 28, -1],
+        "a correction is no jump"
+    );
 }
