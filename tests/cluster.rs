@@ -52,6 +52,8 @@ mod pod_network;
 mod pods;
 #[path = "cluster/private_images.rs"]
 mod private_images;
+#[path = "cluster/recover.rs"]
+mod recover;
 #[path = "cluster/resources.rs"]
 mod resources;
 #[path = "cluster/runtime_class.rs"]
@@ -206,6 +208,10 @@ const ALONE: &[Case] = &[
     ("agent::killed_in_a_rollout", agent::killed_in_a_rollout),
     ("agent::runtime_gone", agent::runtime_gone),
     ("agent::api_server_gone", agent::api_server_gone),
+    ("recover::killed", recover::killed),
+    ("recover::runtime_restarted", recover::runtime_restarted),
+    ("recover::api_server_down", recover::api_server_down),
+    ("recover::power_cut", recover::power_cut),
     ("join::refused_credentials", join::refused_credentials),
     ("join::unreachable_server", join::unreachable_server),
     ("identity::bootstrap", identity::bootstrap),

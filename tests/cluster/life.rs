@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 use crate::support::{Case, LIMIT, Lab, address, pod, restarts, shell, status};
 
 /// A container with a script and the volume `shared`.
-fn step(name: &str, script: &str) -> Value {
+pub(crate) fn step(name: &str, script: &str) -> Value {
     json!({"name": name, "image": images::BUSYBOX, "command": ["sh", "-c", script],
            "volumeMounts": [{"name": "shared", "mountPath": "/shared"}]})
 }
 
-fn sidecar(name: &str, script: &str) -> Value {
+pub(crate) fn sidecar(name: &str, script: &str) -> Value {
     let mut sidecar = step(name, script);
     sidecar["restartPolicy"] = json!("Always");
     sidecar
 }
 
 /// A pod with init containers, containers and the volume `shared`.
-fn shared(name: &str, init: Value, containers: Value) -> Value {
+pub(crate) fn shared(name: &str, init: Value, containers: Value) -> Value {
     let mut pod = pod(name, None, containers);
     pod["spec"]["initContainers"] = init;
     pod["spec"]["volumes"] = json!([{"name": "shared", "emptyDir": {}}]);
@@ -28,7 +28,7 @@ fn shared(name: &str, init: Value, containers: Value) -> Value {
 }
 
 /// The status of an init container or a container.
-fn of<'a>(pod: &'a Value, name: &str) -> &'a Value {
+pub(crate) fn of<'a>(pod: &'a Value, name: &str) -> &'a Value {
     let lists = ["initContainerStatuses", "containerStatuses"];
     let mut all = lists
         .iter()
@@ -37,7 +37,7 @@ fn of<'a>(pod: &'a Value, name: &str) -> &'a Value {
     all.find(|s| s["name"] == name).unwrap_or(&Value::Null)
 }
 
-fn code(pod: &Value, name: &str) -> Option<i64> {
+pub(crate) fn code(pod: &Value, name: &str) -> Option<i64> {
     of(pod, name)["state"]["terminated"]["exitCode"].as_i64()
 }
 

@@ -134,6 +134,11 @@ impl Control {
     /// up when it goes away at a bad moment; those that did are started again too, as a supervisor would.
     pub fn restart_api_server(&self, signal: Signal) -> Result<()> {
         self.kill_component("kube-apiserver", signal)?;
+        self.revive_api_server()
+    }
+
+    /// The second half of [`Control::restart_api_server`].
+    pub fn revive_api_server(&self) -> Result<()> {
         self.start_component("kube-apiserver")?;
         self.wait_ready(Duration::from_secs(60))?;
         for name in ["kube-controller-manager", "kube-scheduler"] {

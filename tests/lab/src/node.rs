@@ -2,6 +2,7 @@
 
 mod agent;
 mod containerd;
+mod power;
 mod upstream;
 
 use std::fs;
