@@ -61,7 +61,8 @@ fn whole_pod(pod: &Pod, used: &PodUsage) -> Option<Excess> {
     })
 }
 
-/// The sum of the containers' limits, or what an init container may use if that is more, as a number and as Go writes it.
+/// The sum of the containers' limits, or what an init container may use if that is more, and the Pod's overhead, as a
+/// number and as Go writes it.
 fn pod_limit(pod: &Pod) -> Option<(Amount, String)> {
     fn limit(container: &Container) -> Option<&Quantity> {
         container.resources.limits.get(STORAGE)
@@ -89,7 +90,8 @@ fn pod_limit(pod: &Pod) -> Option<(Amount, String)> {
     if sum(&largest) > sum(&all) {
         all = largest;
     }
-    let first = all.first()?;
+    let first = *all.first()?;
+    all.extend(spec.overhead.get(STORAGE));
     let total = sum(&all);
     let text = match &*all {
         [one] => one.0.to_string(),

@@ -119,6 +119,9 @@ fn a_pod_beyond_the_sum_of_its_containers_limits() {
     pod.spec.containers[1] = limited(of_name("b"), "1Gi");
     pod.spec.init_containers = vec![limited(sidecar("s"), "1Gi"), limited(of_name("i"), "500Mi")];
     assert_eq!(text(&pod), told("3Gi"));
+    pod.spec.overhead = [("ephemeral-storage".into(), Quantity("1Gi".into()))].into();
+    assert_eq!(text(&pod), told("4Gi"), "its sandbox's too");
+    pod.spec.overhead.clear();
     assert_eq!(excess(&pod, &used(3 << 30), true), None);
     assert!(excess(&pod, &used((3 << 30) + 1), true).is_some());
     pod.spec.init_containers[1] = limited(of_name("i"), "5Gi");
