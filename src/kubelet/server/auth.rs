@@ -5,26 +5,28 @@
 
 mod ca;
 mod cache;
-mod flight;
 mod subject;
 
 pub(super) use ca::ClientCa;
 
 use crate::api::{self, AccessQuestion, Reviewed, Reviews, UserInfo};
 use crate::config::{AuthorizationMode, ServerConfig};
+use crate::task::Flights;
 use cache::Cache;
-use flight::Flight;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 /// Group of everybody who is known.
 const AUTHENTICATED: &str = "system:authenticated";
 /// Tokens remembered.
 const MOST_TOKENS: usize = 1024;
+/// Questions to the API server at once; the others wait for their turn.
+const AT_ONCE: usize = 16;
 /// Permissions remembered.
 const MOST_ANSWERS: usize = 4096;
 /// A user told in more bytes than this is asked about each time (upstream's limit).
@@ -46,8 +48,9 @@ pub(super) struct Auth {
     tokens: Mutex<Cache<TokenKey, TokenAnswer>>,
     /// As `tokens`.
     access: Mutex<Cache<AccessQuestion, bool>>,
-    token_flights: Flight<TokenKey, api::Result<Reviewed>>,
-    access_flights: Flight<AccessQuestion, api::Result<bool>>,
+    token_flights: Flights<TokenKey, api::Result<Reviewed>>,
+    access_flights: Flights<AccessQuestion, api::Result<bool>>,
+    turns: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Auth {
@@ -97,8 +100,9 @@ impl Auth {
             start: Instant::now(),
             tokens: Mutex::new(Cache::new(MOST_TOKENS)),
             access: Mutex::new(Cache::new(MOST_ANSWERS)),
-            token_flights: Flight::default(),
-            access_flights: Flight::default(),
+            token_flights: Flights::default(),
+            access_flights: Flights::default(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -172,9 +176,11 @@ impl Auth {
 
     async fn review(&self, key: TokenKey, token: &str) -> Result<TokenAnswer, Unknown> {
         let (reviews, token) = (self.reviews.clone(), token.to_owned());
-        let reviewed = self
-            .token_flights
-            .join(key, async move { reviews.token(&token).await });
+        let turns = self.turns.clone();
+        let reviewed = self.token_flights.join(key, |_| async move {
+            let _turn = turns.acquire().await;
+            reviews.token(&token).await
+        });
         let answer = match reviewed.await? {
             Reviewed::Known(user) => Some(known(user)),
             Reviewed::Unknown => None,
@@ -189,10 +195,14 @@ impl Auth {
         if let Some(allowed) = lock(&self.access).get(&question, self.now()) {
             return Ok(allowed);
         }
-        let (reviews, asked) = (self.reviews.clone(), question.clone());
-        let answered = self
-            .access_flights
-            .join(question.clone(), async move { reviews.access(&asked).await });
+        let (reviews, turns) = (self.reviews.clone(), self.turns.clone());
+        let answered = self.access_flights.join(question.clone(), |asked| {
+            let asked = asked.clone();
+            async move {
+                let _turn = turns.acquire().await;
+                reviews.access(&asked).await
+            }
+        });
         let allowed = answered.await?;
         if size(&question.user) <= MOST_USER_BYTES {
             let ttl = if allowed {
