@@ -22,7 +22,7 @@ pub mod sources;
 use crate::api::EventType;
 use crate::config::{KubeletConfig, PullVerification};
 use crate::cri::{self, Images, v1};
-use crate::kubelet::metrics::KubeletMetrics;
+use crate::kubelet::metrics::{Check, KubeletMetrics, Wish};
 use crate::model::pod::{Pod, PullPolicy};
 use access::{Proofs, Verdict};
 use backoff::Backoff;
@@ -163,7 +163,9 @@ impl ImageManager {
         request: ImageRequest<'_>,
         on_event: &(dyn Fn(ImageEvent) + Send + Sync),
     ) -> Result<ImageRef, ImageError> {
-        let result = self.ensure_inner(request, on_event).await;
+        let mut wish = Wish::new(request.policy);
+        let result = self.ensure_inner(request, on_event, &mut wish).await;
+        self.metrics.image_wished(wish);
         if let Err(error) = &result {
             on_event(report::container_failed(error));
         }
@@ -174,6 +176,7 @@ impl ImageManager {
         &self,
         request: ImageRequest<'_>,
         on_event: &(dyn Fn(ImageEvent) + Send + Sync),
+        wish: &mut Wish,
     ) -> Result<ImageRef, ImageError> {
         let wanted = request.image;
         let names =
@@ -192,10 +195,18 @@ impl ImageManager {
         };
         let present = self.present(&task.image, request.policy).await;
         let present = present.map_err(|e| task.fail(report::inspect_failed(wanted, &e)))?;
+        wish.present = (request.policy != PullPolicy::Always).then_some(present.is_some());
         let usable = match present {
-            Some(image) => self.may_use(&task, &image).await.then_some(image),
+            Some(image) => {
+                let check = self.check(&task, &image).await;
+                self.metrics.image_checked(check);
+                matches!(check, Check::Allowed | Check::Recorded).then_some(image)
+            }
             None => None,
         };
+        if wish.present != Some(false) || request.policy != PullPolicy::Never {
+            wish.pull = Some(usable.is_none());
+        }
         match (decide(request.policy, usable.is_some()), usable) {
             (Decision::Use, Some(image)) => {
                 on_event(report::already_present(wanted));
@@ -215,34 +226,37 @@ impl ImageManager {
     }
 
     /// Whether a Pod may use an image that is there without asking the registry.
-    async fn may_use(&self, task: &Task<'_>, image: &ImageRef) -> bool {
+    async fn check(&self, task: &Task<'_>, image: &ImageRef) -> Check {
         self.adopt().await;
         let (name, id) = (Box::<str>::from(task.request.image), image.0.clone());
         let look = move |ledger: &Ledger| ledger.look(&name, &id);
         let known = match self.ledger.with(look).await {
             Ok(known) => known,
-            Err(_) => return false,
+            Err(_) => return Check::Failed,
         };
         if !access::must_prove(&self.verification, task.request.image, known.ours) {
-            return true;
+            return Check::Allowed;
         }
         let record = known.record.as_ref();
         let Some(proofs) = record.and_then(|record| record.proofs(task.request.image)) else {
-            return false;
+            return Check::MustPull;
         };
-        if proofs.for_all() || proofs.is_empty() {
-            return proofs.for_all();
+        if proofs.for_all() {
+            return Check::Recorded;
+        }
+        if proofs.is_empty() {
+            return Check::MustPull;
         }
         match access::prove(proofs, self.credentials(task).await) {
-            Verdict::Unproven => false,
-            Verdict::Proven => true,
+            Verdict::Unproven => Check::MustPull,
+            Verdict::Proven => Check::Recorded,
             Verdict::ProvenBy(new) => {
                 let (name, id) = (Box::<str>::from(task.request.image), image.0.clone());
                 let learn = move |ledger: &Ledger| ledger.learn(&name, &id, &new);
                 if let Err(error) = self.ledger.with(learn).await.and_then(|done| done) {
                     tracing::warn!(image = task.request.image, %error, "credentials for the image will have to be looked at again");
                 }
-                true
+                Check::Recorded
             }
         }
     }
@@ -329,7 +343,14 @@ impl ImageManager {
         if let Err(error) = self.ledger.with(end).await.and_then(|done| done) {
             tracing::warn!(image = %wanted, %error, "how the image was pulled is not recorded");
         }
+        self.count_records().await;
         result
+    }
+
+    async fn count_records(&self) {
+        if let Ok((begun, done)) = self.ledger.with(Ledger::count).await {
+            self.metrics.image_records(begun, done);
+        }
     }
 
     /// Forgets what was known of images that are gone, but for those that have come since.
@@ -338,6 +359,7 @@ impl ImageManager {
         if let Err(error) = self.ledger.with(prune).await {
             tracing::warn!(%error, "records of removed images stay");
         }
+        self.count_records().await;
     }
 }
 

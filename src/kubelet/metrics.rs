@@ -8,6 +8,7 @@
 //!   client-side rate limit, no cache of transports, no credential plugin.
 //! - `kubelet_evented_pleg_*`, `kubelet_pleg_discard_events`, `kubelet_pleg_pod_relist_duration_seconds`: events and
 //!   relists are one mechanism here; what is dropped is found by the next relist.
+//! - `kubelet_imagemanager_inmemory_*`: what is known of pulls is read from the disk, there is no cache to fill.
 //! - `kubelet_working_pods`, `kubelet_orphan*`, `kubelet_restarted_pods_total`, `reconstruct_volume_operations_*`,
 //!   `force_cleaned_*`: they count repairs of state that kubelet keeps twice; ours is in one place.
 //! - `kubelet_cpu_manager_*`, `kubelet_memory_manager_*`, `kubelet_topology_manager_*`, `dra_*`,
@@ -15,11 +16,14 @@
 //!   `kubernetes_feature_enabled`: what they count does not happen here.
 
 mod health;
+mod images;
 mod now;
+mod resizes;
 mod startup;
 mod starts;
 mod work;
 
+pub use images::{Check, Wish};
 pub use now::{Now, render};
 
 use crate::api;
@@ -64,6 +68,8 @@ enum Buckets {
     Status,
     /// Downloads of images: a second to an hour.
     Pull,
+    /// Resizes of Pods, in milliseconds: 10 ms to ten minutes.
+    Resize,
 }
 
 impl MetricConstructor<Histogram> for Buckets {
@@ -77,6 +83,7 @@ impl MetricConstructor<Histogram> for Buckets {
             ]),
             Self::Status => Histogram::new([0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 20.0, 30.0, 45.0, 60.0]),
             Self::Pull => Histogram::new(PULL.iter().copied()),
+            Self::Resize => Histogram::new(RESIZE.iter().copied()),
             Self::Api => Histogram::new([0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0]),
         }
     }
@@ -86,6 +93,11 @@ impl MetricConstructor<Histogram> for Buckets {
 const START: [f64; 25] = [
     0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 480.0,
     600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0,
+];
+
+#[rustfmt::skip]
+const RESIZE: [f64; 14] = [
+    10.0, 50.0, 100.0, 500.0, 1e3, 2e3, 5e3, 10e3, 20e3, 30e3, 60e3, 120e3, 300e3, 600e3,
 ];
 
 #[rustfmt::skip]
@@ -112,6 +124,8 @@ struct Inner {
     health: health::Health,
     startup: startup::Startup,
     work: work::Work,
+    images: images::Images,
+    resizes: resizes::Resizes,
     runtime: Counters,
     runtime_errors: Counters,
     runtime_took: Durations,
@@ -164,6 +178,8 @@ impl Default for KubeletMetrics {
             health: health::Health::default(),
             startup: startup::Startup::default(),
             work: work::Work::default(),
+            images: images::Images::default(),
+            resizes: resizes::Resizes::default(),
             runtime: Family::default(),
             runtime_errors: Family::default(),
             runtime_took: durations(Buckets::Runtime),
@@ -206,6 +222,8 @@ impl Default for KubeletMetrics {
         inner.registry.register(|registry| {
             inner.startup.register(registry);
             inner.work.register(registry);
+            inner.images.register(registry);
+            inner.resizes.register(registry);
         });
         Self(Arc::new(inner))
     }

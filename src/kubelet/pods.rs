@@ -19,7 +19,7 @@ use super::translate::NodeLimits;
 use super::userns::UserRanges;
 use super::volume::Volumes;
 use super::worker::{Marks, Workers};
-use super::{dirs::Dirs, gc};
+use super::{dirs::Dirs, gc, resize};
 use crate::api::Change;
 use crate::config::{CgroupDriver, ResourceConfig};
 use crate::cri::v1;
@@ -261,6 +261,7 @@ impl Side {
     /// Passes on what the watch tells.
     async fn feed(&self, mut changes: mpsc::Receiver<Change<Pod>>, listed: watch::Sender<bool>) {
         while let Some(change) = changes.recv().await {
+            self.count_resizes(&change);
             for uid in self.source.apply(change) {
                 if self.source.get(&uid).is_some() {
                     self.context.metrics.seen(&uid);
@@ -269,6 +270,17 @@ impl Side {
             }
             if self.source.listed() {
                 listed.send_if_modified(|listed| !std::mem::replace(listed, true));
+            }
+        }
+    }
+
+    /// Counts what a change asks for of requests and limits.
+    fn count_resizes(&self, change: &Change<Pod>) {
+        let Change::Applied(new) = change else { return };
+        let old = self.source.get(&new.metadata.uid);
+        if let Some(old) = old.filter(|old| old.metadata.generation != new.metadata.generation) {
+            for request in resize::requested(&old, new) {
+                self.context.metrics.resize_requested(&request);
             }
         }
     }

@@ -30,6 +30,22 @@ pub type Grants = BTreeMap<Box<str>, Resources>;
 /// A name no container has.
 pub const WHOLE: &str = "";
 
+/// Reason of a resize that waits for room.
+pub const DEFERRED: &str = "Deferred";
+/// What is said of a resize that swap forbids.
+pub const SWAP: &str = "In-place resize of containers with swap is not supported.";
+
+/// A change of one amount in a container's spec, in upstream's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `cpu` or `memory`.
+    pub resource: &'static str,
+    /// `requests` or `limits`.
+    pub requirement: &'static str,
+    /// `add`, `remove`, `increase` or `decrease`.
+    pub operation: &'static str,
+}
+
 /// Why a Pod runs with less, or more, than it asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
@@ -51,6 +67,40 @@ pub struct Room {
 /// Containers that may be resized: all but ephemeral ones.
 fn resizable(pod: &Pod) -> impl Iterator<Item = &Container> {
     pod.spec.init_containers.iter().chain(&pod.spec.containers)
+}
+
+/// What a new version of a Pod asks for that the one before did not.
+pub fn requested(old: &Pod, new: &Pod) -> Vec<Request> {
+    let mut found = Vec::new();
+    for before in resizable(old) {
+        let Some(now) = resizable(new).find(|c| c.name == before.name) else {
+            continue;
+        };
+        let (before, now) = (&before.resources, &now.resources);
+        let lists = [
+            ("requests", &before.requests, &now.requests),
+            ("limits", &before.limits, &now.limits),
+        ];
+        for (resource, (requirement, before, now)) in RESIZABLE
+            .into_iter()
+            .flat_map(|resource| lists.map(|list| (resource, list)))
+        {
+            let (before, now) = (quantity::of(before, resource), quantity::of(now, resource));
+            let operation = match (before.is_positive(), now.is_positive()) {
+                _ if before == now => continue,
+                (true, false) => "remove",
+                (false, true) => "add",
+                _ if now < before => "decrease",
+                _ => "increase",
+            };
+            found.push(Request {
+                resource,
+                requirement,
+                operation,
+            });
+        }
+    }
+    found
 }
 
 /// What the spec asks for.
@@ -123,9 +173,33 @@ pub fn requests(pod: &Pod) -> [Amount; 2] {
     RESIZABLE.map(|name| resources::of(&all, name))
 }
 
-/// Whether there is room for what a Pod asks for beyond what it was granted; `None`: there is.
-pub fn refusal(pod: &Pod, granted: &Grants, room: &Room) -> Option<Pending> {
-    let (new, old) = (requests(pod), requests(&with(pod, granted)));
+/// Whether a container would have another part of the swap, which cannot be changed while it runs; `may_swap` tells who
+/// has one.
+fn swaps(asked: &Pod, granted: &Pod, may_swap: impl Fn(&Pod, &Container) -> bool) -> bool {
+    let memory = |c: &Container| quantity::of(&c.resources.requests, "memory");
+    let mut pairs = resizable(asked).zip(resizable(granted));
+    pairs.any(|(new, old)| {
+        memory(new) != memory(old)
+            && !needs_restart(new, &["memory"])
+            && (may_swap(asked, new) || may_swap(granted, old))
+    })
+}
+
+/// Why a Pod cannot have what it asks for beyond what it was granted; `None`: it can.
+pub fn refusal(
+    pod: &Pod,
+    granted: &Grants,
+    room: &Room,
+    may_swap: impl Fn(&Pod, &Container) -> bool,
+) -> Option<Pending> {
+    let before = with(pod, granted);
+    if swaps(pod, &before, may_swap) {
+        return Some(Pending {
+            reason: "Infeasible",
+            message: SWAP.to_owned(),
+        });
+    }
+    let (new, old) = (requests(pod), requests(&before));
     let number = |at: usize, amount: Amount| if at == 0 { amount.milli() } else { amount.value() };
     for (at, name) in RESIZABLE.iter().enumerate().filter(|(at, _)| new[*at] > old[*at]) {
         let (asked, all, used) = (new[at], room.allocatable[at], room.others[at]);
@@ -146,7 +220,7 @@ pub fn refusal(pod: &Pod, granted: &Grants, room: &Room) -> Option<Pending> {
             let (used, all) = (number(at, used), number(at, all));
             let message = format!("{}, used: {used}, capacity: {all}", text("resource"));
             return Some(Pending {
-                reason: "Deferred",
+                reason: DEFERRED,
                 message,
             });
         }

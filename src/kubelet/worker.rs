@@ -370,7 +370,7 @@ impl Workers {
         if let Some(before) = &state.computed {
             self.context.metrics.containers_ended(before, &new);
         }
-        self.tell_resized(&pod, state.computed.as_ref(), &new);
+        self.tell_resized(&pod, &mut state.resize_began, state.computed.as_ref(), &new);
         let retry = memory.resize_pending.as_ref().map(|_| now + RESIZE_RETRY);
         state.computed = Some(new.clone());
         let mut echo = None;

@@ -145,6 +145,11 @@ impl Ledger {
         }
     }
 
+    /// How many pulls that have begun, and that are done, have a file.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (files(&self.pulling).count(), files(&self.pulled).count())
+    }
+
     /// Forgets images that are gone, unless they have come since.
     pub(super) fn prune(&self, there: &BTreeSet<String>, since: Timestamp) {
         let _one = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,21 +188,26 @@ fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     serde_json::from_slice(&text).map(Some).map_err(named)
 }
 
-/// All files of a directory that can be read; the others are told.
-fn read_all<T: DeserializeOwned>(dir: &Path) -> Vec<T> {
+/// The whole files of a directory.
+fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
     let ours = entries.filter(|entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         name.starts_with(PREFIX) && !name.ends_with(".tmp")
     });
+    ours.map(|entry| entry.path())
+}
+
+/// All files of a directory that can be read; the others are told.
+fn read_all<T: DeserializeOwned>(dir: &Path) -> Vec<T> {
     let read = |path: PathBuf| {
         read(&path).unwrap_or_else(|error| {
             tracing::warn!(%error, "a record about images is passed by");
             None
         })
     };
-    ours.filter_map(|entry| read(entry.path())).collect()
+    files(dir).filter_map(read).collect()
 }
 
 #[cfg(test)]

@@ -496,3 +496,31 @@ async fn a_pull_that_cannot_be_recorded_is_not_begun() {
     );
     assert!(bench.fake.calls().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn wishes_are_counted_by_what_they_led_to() {
+    let bench = Bench::new();
+    bench.fake.add_image("redis");
+    bench.fake.serve_image("nginx");
+    bench.ensure("redis", PullPolicy::IfNotPresent).await.unwrap();
+    bench.ensure("nginx", PullPolicy::IfNotPresent).await.unwrap();
+    bench.ensure("nginx", PullPolicy::IfNotPresent).await.unwrap();
+    bench.ensure("nginx", PullPolicy::Always).await.unwrap();
+    bench.ensure("missing", PullPolicy::Never).await.unwrap_err();
+    bench.ensure("Bad Name", PullPolicy::Never).await.unwrap_err();
+    let text = bench.manager.metrics.counted();
+    let wishes = "kubelet_image_manager_ensure_image_requests_total";
+    for line in [
+        format!(r#"{wishes}{{present_locally="true",pull_policy="ifnotpresent",pull_required="false"}} 2"#),
+        format!(r#"{wishes}{{present_locally="false",pull_policy="ifnotpresent",pull_required="true"}} 1"#),
+        format!(r#"{wishes}{{present_locally="unknown",pull_policy="always",pull_required="true"}} 1"#),
+        format!(r#"{wishes}{{present_locally="false",pull_policy="never",pull_required="unknown"}} 1"#),
+        format!(r#"{wishes}{{present_locally="unknown",pull_policy="never",pull_required="unknown"}} 1"#),
+        r#"kubelet_imagemanager_image_mustpull_checks_total{result="credentialPolicyAllowed"} 1"#.to_owned(),
+        r#"kubelet_imagemanager_image_mustpull_checks_total{result="credentialRecordFound"} 1"#.to_owned(),
+        "kubelet_imagemanager_ondisk_pulledrecords 1".to_owned(),
+        "kubelet_imagemanager_ondisk_pullintents 0".to_owned(),
+    ] {
+        assert!(text.lines().any(|found| *found == *line), "no {line} in\n{text}");
+    }
+}

@@ -16,6 +16,10 @@ pub struct Now {
     pub active: u64,
     /// Ephemeral containers in the specs of those Pods.
     pub ephemeral: u64,
+    /// Pods that ask for resources they were not granted, by upstream's reason.
+    pub resizes_pending: BTreeMap<&'static str, u64>,
+    /// Pods that were granted resources they do not have yet.
+    pub resizes_in_progress: u64,
     /// Pods with a ready sandbox; `None` when the runtime does not answer.
     pub running: Option<u64>,
     /// Containers by state, in kubelet's words.
@@ -64,6 +68,12 @@ fn pods(now: &Now, text: &mut String) {
     gauge("kubelet_desired_pods", "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.",
         &[(&[("static", "")], unsigned(now.desired)), (&[("static", "true")], 0.0)], text);
     gauge("kubelet_managed_ephemeral_containers", "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.", &[(&[], unsigned(now.ephemeral))], text);
+    gauge("kubelet_pod_in_progress_resizes", "[ALPHA] Number of in-progress resizes for pods.", &[(&[], unsigned(now.resizes_in_progress))], text);
+    let mut pending = Family::new("kubelet_pod_pending_resizes", Kind::Gauge, "[ALPHA] Number of pending resizes for pods.");
+    for (reason, count) in &now.resizes_pending {
+        pending.add(&[("reason", reason)], unsigned(*count), None);
+    }
+    pending.write(text);
     gauge("kubelet_cgroup_version", "[ALPHA] cgroup version on the hosts.", &[(&[], unsigned(now.cgroup_version))], text);
     gauge("kubelet_node_name", "[ALPHA] The node's name. The count is always 1.", &[(&[("node", &now.node)], 1.0)], text);
     if let Some(running) = now.running {

@@ -250,3 +250,34 @@ fn the_nodes_start_counts_once() {
         has(&text, line);
     }
 }
+
+#[test]
+fn resizes_are_counted_with_upstreams_names() {
+    let metrics = KubeletMetrics::default();
+    metrics.resize_requested(&crate::kubelet::resize::Request {
+        resource: "cpu",
+        requirement: "limits",
+        operation: "add",
+    });
+    metrics.resized(true, Duration::from_millis(70));
+    metrics.resize_infeasible("swap_limitation");
+    metrics.resize_accepted("pods_removed");
+    let text = metrics.counted();
+    for line in [
+        r#"kubelet_container_requested_resizes_total{operation="add",requirement="limits",resource="cpu"} 1"#,
+        r#"kubelet_pod_resize_duration_milliseconds_bucket{le="50",success="true"} 0"#,
+        r#"kubelet_pod_resize_duration_milliseconds_bucket{le="100",success="true"} 1"#,
+        r#"kubelet_pod_resize_duration_milliseconds_sum{success="true"} 70"#,
+        r#"kubelet_pod_infeasible_resizes_total{reason_detail="swap_limitation"} 1"#,
+        r#"kubelet_pod_deferred_accepted_resizes_total{retry_trigger="pods_removed"} 1"#,
+    ] {
+        has(&text, line);
+    }
+    let now = Now {
+        resizes_pending: [("deferred", 2)].into(),
+        ..Now::default()
+    };
+    let text = render(&now);
+    has(&text, r#"kubelet_pod_pending_resizes{reason="deferred"} 2"#);
+    has(&text, "kubelet_pod_in_progress_resizes 0");
+}

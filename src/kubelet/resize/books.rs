@@ -32,6 +32,8 @@ pub struct Wish {
     pub guaranteed: bool,
     /// Since when it waits.
     pub since: Timestamp,
+    /// What has left room since it was last looked at, in upstream's words.
+    pub trigger: Option<&'static str>,
 }
 
 /// All Pods of the node that have a worker.
@@ -53,6 +55,24 @@ impl Books {
         let freed = (0..2).any(|at| entry.granted[at] < old.granted[at]);
         self.0.insert(uid.clone(), entry);
         freed
+    }
+
+    /// What a Pod waits for.
+    pub fn wish(&self, uid: &PodUid) -> Option<Requests> {
+        Some(self.0.get(uid)?.wish?.requests)
+    }
+
+    /// Notes for all who wait what has left room.
+    pub fn freed_by(&mut self, what: &'static str) {
+        for wish in self.0.values_mut().filter_map(|entry| entry.wish.as_mut()) {
+            wish.trigger = Some(what);
+        }
+    }
+
+    /// Why a Pod that waits is looked at again.
+    pub fn trigger(&self, uid: &PodUid) -> &'static str {
+        let noted = self.0.get(uid).and_then(|entry| entry.wish?.trigger);
+        noted.unwrap_or("periodic_retry")
     }
 
     /// Forgets a Pod; true when it left room for others.

@@ -78,7 +78,7 @@ fn amounts_are_compared_and_not_how_they_are_written() {
 fn more_is_granted_where_there_is_room() {
     let old = asked(&asking(&[("a", "1", "1Mi"), ("b", "1", "1Mi")]));
     let more = asking(&[("a", "2", "1Mi"), ("b", "1", "1Mi")]);
-    let reason = |p: &Pod, room: Room| refusal(p, &old, &room).map(|p| (p.reason, p.message));
+    let reason = |p: &Pod, room: Room| refusal(p, &old, &room, no_swap).map(|p| (p.reason, p.message));
     assert_eq!(reason(&more, room(4, 1)), None);
     let deferred = "Node didn't have enough resource: cpu, requested: 3000, used: 2000, capacity: 4000";
     assert_eq!(reason(&more, room(4, 2)), Some(("Deferred", deferred.into())));
@@ -93,6 +93,62 @@ fn more_is_granted_where_there_is_room() {
     assert!(
         message.contains("memory, requested: 2148532224, capacity: 1073741824"),
         "{message}"
+    );
+}
+
+fn no_swap(_: &Pod, _: &Container) -> bool {
+    false
+}
+
+#[test]
+fn a_part_of_the_swap_cannot_change_while_a_container_runs() {
+    let granted = asked(&asking(&[("a", "1", "1Mi"), ("b", "1", "1Mi")]));
+    let swaps = |_: &Pod, c: &Container| &*c.name == "a";
+    let refused = |p: &Pod| refusal(p, &granted, &room(4, 0), swaps).map(|p| (p.reason, p.message));
+    let infeasible = Some(("Infeasible", SWAP.to_owned()));
+    let mut memory = asking(&[("a", "1", "2Mi"), ("b", "1", "1Mi")]);
+    assert_eq!(refused(&memory), infeasible);
+    memory.spec.containers[0].resize_policy = vec![ResizePolicy {
+        resource_name: "memory".into(),
+        restart_policy: "RestartContainer".into(),
+    }];
+    assert_eq!(refused(&memory), None, "it starts anew");
+    assert_eq!(refused(&asking(&[("a", "2", "1Mi"), ("b", "1", "1Mi")])), None);
+    assert_eq!(refused(&asking(&[("a", "1", "1Mi"), ("b", "1", "2Mi")])), None);
+}
+
+#[test]
+fn what_is_asked_for_is_counted_amount_by_amount() {
+    let with = |requests: &[(&str, &str)], limits: &[(&str, &str)]| {
+        let mut p = asking(&[("a", "1", "1Mi")]);
+        p.spec.containers[0].resources = resources(requests, limits);
+        p
+    };
+    let old = with(&[("cpu", "1"), ("memory", "1Mi")], &[("memory", "2Mi")]);
+    let new = with(
+        &[("cpu", "500m"), ("memory", "1024Ki")],
+        &[("cpu", "2"), ("memory", "3Mi")],
+    );
+    let words = |old: &Pod, new: &Pod| -> Vec<String> {
+        let all = requested(old, new).into_iter();
+        all.map(|r| format!("{} {} {}", r.resource, r.requirement, r.operation))
+            .collect()
+    };
+    assert_eq!(
+        words(&old, &new),
+        [
+            "cpu requests decrease",
+            "cpu limits add",
+            "memory limits increase"
+        ]
+    );
+    assert_eq!(
+        words(&new, &old),
+        [
+            "cpu requests increase",
+            "cpu limits remove",
+            "memory limits decrease"
+        ]
     );
 }
 
@@ -135,7 +191,10 @@ fn init_containers_are_granted_like_any_other() {
     let granted = asked(&p);
     p.spec.init_containers[0].resources = resources(&[("cpu", "3"), ("memory", "1Mi")], &[]);
     assert!(!settled(&p, &granted));
-    assert_eq!(refusal(&p, &granted, &room(2, 0)).unwrap().reason, "Infeasible");
+    assert_eq!(
+        refusal(&p, &granted, &room(2, 0), no_swap).unwrap().reason,
+        "Infeasible"
+    );
     let run = with(&p, &granted);
     assert_eq!(run.spec.init_containers[0].resources, granted["i"]);
 }
@@ -186,7 +245,10 @@ fn the_pod_as_a_whole_is_granted_like_a_container() {
     p.spec.resources = Some(whole("3"));
     assert!(!settled(&p, &granted));
     assert_eq!(requests(&with(&p, &granted))[0], Amount::whole(2));
-    assert_eq!(refusal(&p, &granted, &room(4, 2)).unwrap().reason, "Deferred");
+    assert_eq!(
+        refusal(&p, &granted, &room(4, 2), no_swap).unwrap().reason,
+        "Deferred"
+    );
     // An agent that is new knows it from the status.
     p.status.allocated_resources = list(&[("cpu", "2"), ("memory", "1Mi")]);
     p.status.resources = Some(resources(&[("cpu", "2")], &[("cpu", "2"), ("memory", "512Mi")]));

@@ -11,6 +11,7 @@ use crate::telemetry::text::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::PodStatus;
 use std::sync::Arc;
 
 pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<Incoming>) -> Answer {
@@ -66,6 +67,12 @@ async fn now(shared: &Shared) -> Now {
         process: usage::process(),
         ..Now::default()
     };
+    for status in pods
+        .iter()
+        .filter_map(|pod| shared.source.status(&pod.metadata.uid))
+    {
+        count_resizes(&status, &mut now);
+    }
     if let Ok(sandboxes) = shared.runtime.list_pod_sandboxes(None).await {
         let ready = |s: &&v1::PodSandbox| s.state() == v1::PodSandboxState::SandboxReady;
         now.running = Some(count(sandboxes.iter().filter(ready).count()));
@@ -77,6 +84,20 @@ async fn now(shared: &Shared) -> Now {
         now.logs = shared.stats.logs(&snapshot).await;
     }
     now
+}
+
+/// PURE. Adds what a Pod's conditions say of resizes.
+fn count_resizes(status: &PodStatus, now: &mut Now) {
+    for condition in status.conditions.iter().flatten() {
+        match (&*condition.type_, condition.reason.as_deref()) {
+            ("PodResizePending", Some("Deferred")) => {
+                *now.resizes_pending.entry("deferred").or_default() += 1
+            }
+            ("PodResizePending", _) => *now.resizes_pending.entry("infeasible").or_default() += 1,
+            ("PodResizeInProgress", _) => now.resizes_in_progress += 1,
+            _ => {}
+        }
+    }
 }
 
 /// PURE. kubelet's word.
@@ -130,6 +151,37 @@ fn only_cpu_and_memory(query: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use k8s_openapi::api::core::v1::PodCondition;
+
+    #[test]
+    fn resizes_are_counted_by_what_conditions_say() {
+        let status = |kinds: &[(&str, Option<&str>)]| PodStatus {
+            conditions: Some(
+                kinds
+                    .iter()
+                    .map(|(kind, reason)| PodCondition {
+                        type_: (*kind).into(),
+                        reason: reason.map(Into::into),
+                        ..PodCondition::default()
+                    })
+                    .collect(),
+            ),
+            ..PodStatus::default()
+        };
+        let mut now = Now::default();
+        for conditions in [
+            &[
+                ("PodResizePending", Some("Deferred")),
+                ("PodResizeInProgress", None),
+            ][..],
+            &[("PodResizePending", Some("Infeasible"))],
+            &[("PodResizePending", Some("Deferred")), ("Ready", None)],
+        ] {
+            count_resizes(&status(conditions), &mut now);
+        }
+        assert_eq!(now.resizes_pending, [("deferred", 2), ("infeasible", 1)].into());
+        assert_eq!(now.resizes_in_progress, 1);
+    }
 
     #[test]
     fn the_short_summary_is_asked_for_in_the_query() {

@@ -14,6 +14,7 @@ use crate::model::pod::Pod;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PodCondition, PodStatus};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 impl Workers {
     /// Grants a Pod what it asks for, if there is room; whoever else waits is looked at again when it leaves some. One
@@ -22,13 +23,37 @@ impl Workers {
         let uid = state.pod.metadata.uid.clone();
         state.recall_cgroup(self.context.cgroups.rules());
         let mut books = self.books.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = state.grant(|| self.room(&books, &uid));
+        let (deferred, wish) = (state.is_deferred(), books.wish(&uid));
+        let trigger = books.trigger(&uid);
+        let limits = &self.context.limits;
+        let told = state.grant(
+            || self.room(&books, &uid),
+            |pod, container| limits.may_swap(pod, container),
+        );
+        if told == Some(Resize::Started) {
+            state.resize_began = Some(now);
+        }
+        match &told {
+            Some(Resize::Started) if deferred => {
+                let changed = wish != Some(resize::requests(&state.pod));
+                let trigger = if changed { "pod_updated" } else { trigger };
+                self.context.metrics.resize_accepted(trigger);
+            }
+            Some(Resize::Pending(_, pending)) if pending.message == resize::SWAP => {
+                self.context.metrics.resize_infeasible("swap_limitation");
+            }
+            _ => {}
+        }
         let over = state.computed.as_ref().is_some_and(|s| ended(s.phase.as_deref()));
-        let freed = if over || state.finished || !state.in_api && state.jobs.is_empty() {
-            books.remove(&uid)
-        } else {
-            books.set(&uid, state.entry(now))
+        let gone = state.finished || !state.in_api && state.jobs.is_empty();
+        let (freed, why) = match (over, gone) {
+            (true, _) => (books.remove(&uid), "pod_terminated"),
+            (false, true) => (books.remove(&uid), "pods_removed"),
+            (false, false) => (books.set(&uid, state.entry(now)), "pod_resized"),
         };
+        if freed {
+            books.freed_by(why);
+        }
         let waiting = if freed { books.waiting() } else { Vec::new() };
         drop(books);
         for other in waiting.into_iter().filter(|other| *other != uid) {
@@ -117,20 +142,36 @@ impl Workers {
     }
 
     /// Tells of a resize that has come to its end, or has failed.
-    pub(super) fn tell_resized(&self, pod: &Pod, old: Option<&PodStatus>, new: &PodStatus) {
+    pub(super) fn tell_resized(
+        &self,
+        pod: &Pod,
+        began: &mut Option<Timestamp>,
+        old: Option<&PodStatus>,
+        new: &PodStatus,
+    ) {
         let progress = |status: &PodStatus| -> Option<PodCondition> {
             let mut all = status.conditions.iter().flatten();
             all.find(|c| c.type_ == "PodResizeInProgress").cloned()
+        };
+        let took = |began: Timestamp| {
+            let took = self.context.now().duration_since(began);
+            Duration::try_from(took).unwrap_or_default()
         };
         let (before, now) = (old.and_then(progress), progress(new));
         let error = |c: &Option<PodCondition>| c.as_ref().and_then(|c| c.message.clone());
         if before.is_some() && now.is_none() && new.phase.as_deref() == Some("Running") {
             let text = resize::words("completed", pod, "");
             self.context.tell(pod, EventType::Normal, "ResizeCompleted", text);
+            if let Some(began) = began.take() {
+                self.context.metrics.resized(true, took(began));
+            }
         }
         if let Some(why) = error(&now).filter(|why| error(&before).as_ref() != Some(why)) {
             let text = resize::words("error", pod, &why);
             self.context.tell(pod, EventType::Warning, "ResizeError", text);
+            if let Some(began) = *began {
+                self.context.metrics.resized(false, took(began));
+            }
         }
     }
 }

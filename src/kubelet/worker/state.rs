@@ -12,10 +12,10 @@ use crate::kubelet::plan::{
 };
 use crate::kubelet::qos::{self, Qos};
 use crate::kubelet::resize::books::{Entry, Requests, Wish};
-use crate::kubelet::resize::{self, Grants, Pending, Room};
+use crate::kubelet::resize::{self, DEFERRED, Grants, Pending, Room};
 use crate::kubelet::volume::Paths;
 use crate::model::cgroup::CgroupSettings;
-use crate::model::pod::Pod;
+use crate::model::pod::{Container, Pod};
 use crate::model::{ContainerId, Meta};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::PodStatus;
@@ -125,6 +125,8 @@ pub(super) struct State {
     giving: Option<CgroupSettings>,
     /// A resize has been granted, and nobody was told that it is under way.
     pub(super) resize_started: bool,
+    /// When that was; `None` once it has come to its end.
+    pub(super) resize_began: Option<Timestamp>,
     /// The API server has the Pod.
     pub(super) in_api: bool,
     /// When this agent first saw the Pod.
@@ -158,6 +160,7 @@ impl State {
             given: None,
             giving: None,
             resize_started: false,
+            resize_began: None,
             in_api,
             seen: now,
             memory: None,
@@ -276,6 +279,7 @@ impl State {
             priority: self.pod.spec.priority.unwrap_or(0),
             guaranteed: qos::class(&self.pod) == Qos::Guaranteed,
             since: now,
+            trigger: None,
         });
         Entry {
             granted: resize::requests(&self.pod),
@@ -284,7 +288,12 @@ impl State {
     }
 
     /// Grants the requests and limits the Pod asks for, as far as there is room. Returns what is to be told of that.
-    pub(super) fn grant(&mut self, room: impl FnOnce() -> Room) -> Option<Resize> {
+    /// `may_swap` tells which containers have a part of the swap.
+    pub(super) fn grant(
+        &mut self,
+        room: impl FnOnce() -> Room,
+        may_swap: impl Fn(&Pod, &Container) -> bool,
+    ) -> Option<Resize> {
         if !self.in_api {
             return None;
         }
@@ -296,7 +305,7 @@ impl State {
             self.granted = Some(resize::asked(&asked));
             return None;
         }
-        match resize::refusal(&asked, &granted, &room()) {
+        match resize::refusal(&asked, &granted, &room(), may_swap) {
             None => {
                 let new = resize::asked(&asked);
                 let other = new.iter().filter(|(name, new)| granted.get(*name) != Some(*new));
@@ -311,12 +320,19 @@ impl State {
                 self.pod = Arc::new(resize::with(&asked, &granted));
                 self.granted = Some(granted);
                 // What can never be is no reason for others to wait.
-                self.wish = (pending.reason == "Deferred").then(|| resize::requests(&asked));
+                self.wish = (pending.reason == DEFERRED).then(|| resize::requests(&asked));
                 let new = self.pending.as_ref() != Some(&pending);
                 self.pending = Some(pending.clone());
                 new.then_some(Resize::Pending(asked, pending))
             }
         }
+    }
+
+    /// It waits for room for what it asks for.
+    pub(super) fn is_deferred(&self) -> bool {
+        self.pending
+            .as_ref()
+            .is_some_and(|pending| pending.reason == DEFERRED)
     }
 
     /// What should become of the Pod. Once it is to go, it goes.

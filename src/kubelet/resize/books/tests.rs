@@ -18,6 +18,7 @@ fn wants(granted: i64, asked: i64, priority: i32, since: i64) -> Entry {
         priority,
         guaranteed: false,
         since: at(since),
+        trigger: None,
     };
     Entry {
         wish: Some(wish),
@@ -49,6 +50,21 @@ fn priority_goes_before_class_and_class_before_time() {
         ("e", has(1)),
     ];
     assert_eq!(order(&books(&all)), "bcda");
+}
+
+#[test]
+fn who_waits_is_told_what_left_room() {
+    let (a, b) = (PodUid::from("a"), PodUid::from("b"));
+    let mut books = books(&[("a", wants(1, 2, 0, 3)), ("b", has(1))]);
+    assert_eq!(books.trigger(&a), "periodic_retry");
+    assert!(books.remove(&b));
+    books.freed_by("pods_removed");
+    assert_eq!(
+        (books.trigger(&a), books.wish(&a)),
+        ("pods_removed", Some(cpus(2)))
+    );
+    books.set(&a, wants(1, 2, 0, 9));
+    assert_eq!(books.trigger(&a), "periodic_retry", "it was looked at since");
 }
 
 #[test]

@@ -271,10 +271,11 @@ fn another_image_or_other_resources_end_a_pause() {
     };
     let mut pauses = |pod: Option<Arc<Pod>>| {
         state.update(pod);
-        state.grant(|| Room {
+        let room = Room {
             allocatable: [Amount::whole(4); 2],
             ..Room::default()
-        });
+        };
+        state.grant(|| room, |_, _| false);
         let memory = state.memory.get_or_insert_default();
         let left: Vec<_> = memory.backoff.keys().map(|name| name.to_string()).collect();
         memory.backoff = [("a".into(), backoff), ("b".into(), backoff)].into();
