@@ -29,8 +29,8 @@ pub use resources::{Amounts, Enforce, Reserved, ResourceConfig};
 pub use sections::levels_of_klog;
 pub use tls::{CIPHER_SUITES, CURVES};
 pub use types::{
-    ApiConfig, AuthorizationMode, CgroupDriver, IdentityConfig, ImageGcConfig, KubeletConfig, LogFormat,
-    LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, PullLimits, PullVerification,
+    ApiConfig, AuthorizationMode, CgroupDriver, HostConfig, IdentityConfig, ImageGcConfig, KubeletConfig,
+    LogFormat, LogRotation, NetworkConfig, NetworkMode, ProxyConfig, ProxyMode, PullLimits, PullVerification,
     ServerConfig, Taint, TaintEffect, TelemetryConfig,
 };
 pub use values::duration as parse_duration;

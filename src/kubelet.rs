@@ -14,6 +14,7 @@ pub mod eviction;
 pub mod execute;
 pub mod gc;
 pub mod hash;
+pub mod host;
 pub mod hosts;
 pub mod images;
 pub mod last_words;
@@ -51,6 +52,7 @@ use dirs::Dirs;
 use env::ServiceEnv;
 use eviction::Pressures;
 use eviction::manage::Care;
+use host::Host;
 use images::ImageManager;
 use images::gc::ImageGc;
 use images::providers::{self, Providers};
@@ -99,6 +101,8 @@ pub struct KubeletDeps {
     pub services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
     /// Our Node as the API server has it; nothing until it is known.
     pub own_node: watch::Receiver<Option<Arc<Node>>>,
+    /// What the machine lets this agent do.
+    pub host: Host,
 }
 
 impl fmt::Debug for KubeletDeps {

@@ -11,6 +11,7 @@ pub mod machine;
 pub mod mount;
 pub mod netlink;
 pub mod netns;
+pub mod process;
 pub mod sysctl;
 pub mod tcp;
 pub mod usage;

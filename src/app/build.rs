@@ -6,11 +6,11 @@ use super::supervise::Supervisor;
 use crate::api::informer::{self, Query};
 use crate::api::{Change, Client, ConfigReader, Recorder, events};
 use crate::config::Config;
-use crate::cri::{self, grpc::GrpcCri};
+use crate::cri::grpc::GrpcCri;
 use crate::kubelet::env::ServiceEnv;
 use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::server::stream::Streams;
-use crate::kubelet::{Kubelet, KubeletDeps};
+use crate::kubelet::{Kubelet, KubeletDeps, host};
 use crate::model::Object;
 use crate::model::net::Node;
 use crate::model::pod::Pod;
@@ -21,6 +21,7 @@ use crate::sys::iptables;
 use crate::telemetry::server::Admin;
 use rustls::server::ResolvesServerCert;
 use serde_json::json;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -121,10 +122,14 @@ impl Build<'_> {
         let config = &self.config.kubelet;
         let metrics = KubeletMetrics::default();
         let cri = self.runtime()?.observed(metrics.of_runtime());
+        let images = match &config.image_socket {
+            None => cri.clone(),
+            Some(socket) => self.cri(socket)?.observed(metrics.of_runtime()),
+        };
         self.client.observe(metrics.of_api());
         let deps = KubeletDeps {
             runtime: Arc::new(cri.clone()),
-            images: Arc::new(cri),
+            images: Arc::new(images),
             pods: Arc::new(self.client.clone()),
             config_data: Arc::new(ConfigReader::new(self.client.clone())),
             nodes: Arc::new(self.client.clone()),
@@ -137,6 +142,7 @@ impl Build<'_> {
             metrics,
             services,
             own_node,
+            host: host::prepare(config)?,
         };
         let kubelet = Kubelet::new(deps, pods)?;
         self.supervisor
@@ -156,8 +162,14 @@ impl Build<'_> {
 
     /// The runtime; connects when it is first called.
     fn runtime(&self) -> anyhow::Result<GrpcCri> {
-        let socket = self.config.kubelet.runtime_socket.to_string_lossy();
-        Ok(GrpcCri::lazy(&socket, cri::grpc::REQUEST_TIMEOUT)?)
+        self.cri(&self.config.kubelet.runtime_socket)
+    }
+
+    fn cri(&self, socket: &Path) -> anyhow::Result<GrpcCri> {
+        Ok(GrpcCri::lazy(
+            &socket.to_string_lossy(),
+            self.config.kubelet.runtime_timeout,
+        )?)
     }
 
     /// Events in the name of a component.

@@ -1,7 +1,8 @@
 //! PURE. Whether a value is what its field holds, and flags' texts as such values.
 
 use super::eviction::{check_periods, check_reclaims, check_thresholds};
-use super::fields::{Effect, Field, Kind, is_gate};
+use super::fields::{Effect, Field, Kind};
+use super::gates;
 use super::names::{is_dns_subdomain, taint, taint_of};
 use super::resources::{check_enforced, check_reserved, cpus};
 use super::tls;
@@ -92,7 +93,7 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::IdsPerPod => ids(value),
         Kind::Suites => tls::suites(value),
         Kind::Curves => tls::curves(value),
-        Kind::Gates => gates(value),
+        Kind::Gates => each_gate(value),
         Kind::Taints => taints(value),
         Kind::Thresholds => check_thresholds(signals(value)?),
         Kind::Periods => check_periods(signals(value)?),
@@ -170,16 +171,14 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an IP address"))
 }
 
-fn gates(value: &Value) -> Result<(), String> {
+fn each_gate(value: &Value) -> Result<(), String> {
     let gates = value
         .as_object()
         .ok_or_else(|| not(value, "a map of feature gates"))?;
     for (name, on) in gates {
-        if !is_gate(name) {
-            return Err(format!("unrecognized feature gate: {name}"));
-        }
-        if !on.is_boolean() {
-            return Err(format!("{name}: {}", not(on, "true or false")));
+        match on.as_bool() {
+            Some(on) => gates::check(name, on)?,
+            None => return Err(format!("{name}: {}", not(on, "true or false"))),
         }
     }
     Ok(())

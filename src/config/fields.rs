@@ -1,7 +1,6 @@
 //! PURE. Every field of `KubeletConfiguration` v1beta1 in 1.36: its path, what it holds, its flag, and what we do with it.
 
 use super::eviction::DEFAULT_HARD;
-use super::gates::GATES;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,11 +192,6 @@ impl Field {
     }
 }
 
-/// Words that are feature gates.
-pub(super) fn is_gate(name: &str) -> bool {
-    GATES.binary_search(&name).is_ok()
-}
-
 const I32: Kind = Kind::Int(i32::MIN as i64, i32::MAX as i64);
 const COUNT: Kind = Kind::Int(0, i32::MAX as i64);
 const I64: Kind = Kind::Int(i64::MIN, i64::MAX);
@@ -252,6 +246,8 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("maxPods", Kind::Int(1, i32::MAX as i64), "110", "max-pods", "Most Pods this node runs"),
     Field::acts("podLogsDir", Path, r#""/var/log/pods""#, "pod-logs-dir", "Where containers' logs are"),
     Field::acts("containerRuntimeEndpoint", Socket, r#""unix:///run/containerd/containerd.sock""#, "container-runtime-endpoint", "Socket of the container runtime"),
+    Field::acts("imageServiceEndpoint", Socket, r#""""#, "image-service-endpoint", "Socket of the image service; the runtime's when not given"),
+    Field::acts("runtimeRequestTimeout", Duration, r#""2m0s""#, "runtime-request-timeout", "How long a call to the runtime may take, but for pulls, logs, exec and attach"),
     Field::acts("cgroupRoot", Cgroup, r#""/""#, "cgroup-root", "Cgroup that holds all Pods' cgroups"),
     Field::acts("cgroupDriver", OneOf(&["cgroupfs", "systemd"]), r#""cgroupfs""#, "cgroup-driver", "How cgroups are made when the runtime does not say: cgroupfs or systemd"),
     // What Pods may use, and what is kept from them.
@@ -268,6 +264,11 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("systemReservedCgroup", Text, r#""""#, "system-reserved-cgroup", "Cgroup of the system, for --enforce-node-allocatable=system-reserved"),
     Field::acts("kubeReservedCgroup", Text, r#""""#, "kube-reserved-cgroup", "Cgroup of this agent and the runtime, for --enforce-node-allocatable=kube-reserved"),
     Field::acts("enforceNodeAllocatable", Enforced, r#"["pods"]"#, "enforce-node-allocatable", "Who is held to what is reserved: pods, system-reserved, kube-reserved (both also with -compressible), or none"),
+    // The machine, and this agent's place on it.
+    Field::acts("failSwapOn", Bool, "true", "fail-swap-on", "Do not start where there is swap"),
+    Field::acts("protectKernelDefaults", Bool, "false", "protect-kernel-defaults", "Do not start where kernel parameters are not as Pods need them, rather than change them"),
+    Field::acts("maxOpenFiles", Kind::Int(0, i64::MAX), "1000000", "max-open-files", "Most files this agent has open"),
+    Field::acts("oomScoreAdj", Kind::Int(-1000, 1000), "-999", "oom-score-adj", "This agent's oom_score_adj, -1000 to 1000").zero(),
     // The Node object.
     Field::acts("registerNode", Bool, "true", "register-node", "Make our Node object when there is none"),
     Field::acts("registerWithTaints", Taints, "[]", "register-with-taints", "Taints this node registers with, as KEY=VALUE:EFFECT"),
@@ -303,11 +304,9 @@ pub(super) const FIELDS: &[Field] = &[
     Field::must("readOnlyPort", PORT_OR_NONE, "0", "read-only-port", "there is no port without authentication; use 0"),
     Field::must("enableServer", Bool, "true", "enable-server", "the node's API is always served"),
     Field::must("runOnce", Bool, "false", "runonce", "kubelet has dropped it as well"),
-    Field::stays("failSwapOn", Bool, "false", "fail-swap-on"),
     Field::stays("failCgroupV1", Bool, "false", "fail-cgroupv1"),
     Field::stays("enableControllerAttachDetach", Bool, "true", "enable-controller-attach-detach"),
     Field::stays("makeIPTablesUtilChains", Bool, "true", "make-iptables-util-chains"),
-    Field::stays("protectKernelDefaults", Bool, "false", "protect-kernel-defaults"),
     Field::stays("enableContentionProfiling", Bool, "false", "contention-profiling"),
     Field::stays("enableSystemLogQuery", Bool, "false", ""),
     Field::stays("kernelMemcgNotification", Bool, "false", "kernel-memcg-notification"),
@@ -326,17 +325,14 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("httpCheckFrequency", Duration, "http-check-frequency"),
     Field::nothing("eventRecordQPS", COUNT, "event-qps"),
     Field::nothing("eventBurst", COUNT, "event-burst"),
-    Field::nothing("oomScoreAdj", Kind::Int(-1000, 1000), "oom-score-adj"),
     Field::nothing("kubeletCgroups", Text, "kubelet-cgroups"),
     Field::nothing("systemCgroups", Text, "system-cgroups"),
     Field::nothing("cpuManagerPolicyOptions", Any, "cpu-manager-policy-options"),
     Field::nothing("cpuManagerReconcilePeriod", Duration, "cpu-manager-reconcile-period"),
     Field::nothing("topologyManagerPolicyOptions", Any, "topology-manager-policy-options"),
     Field::nothing("qosReserved", Any, "qos-reserved"),
-    Field::nothing("runtimeRequestTimeout", Duration, "runtime-request-timeout"),
     Field::nothing("hairpinMode", OneOf(&["promiscuous-bridge", "hairpin-veth", "none"]), "hairpin-mode"),
     Field::nothing("podCIDR", Text, "pod-cidr"),
-    Field::nothing("maxOpenFiles", Kind::Int(0, i64::MAX), "max-open-files"),
     Field::nothing("contentType", Text, "kube-api-content-type"),
     Field::nothing("kubeAPIQPS", COUNT, "kube-api-qps"),
     Field::nothing("kubeAPIBurst", COUNT, "kube-api-burst"),
@@ -360,7 +356,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("memoryThrottlingFactor", Number, ""),
     Field::nothing("tracing.endpoint", Text, ""),
     Field::nothing("tracing.samplingRatePerMillion", COUNT, ""),
-    Field::nothing("imageServiceEndpoint", Text, "image-service-endpoint"),
 ];
 
 /// Flags of kubelet that belong to no field and have no effect here; `true` for those that need no value.

@@ -1,7 +1,10 @@
-//! PURE. The feature gates kubelet 1.36 knows, and what those few say that have an effect here. A name that is none of
-//! them is a mistake.
+//! PURE. Feature gates: what those few say that have an effect here, and what cannot be set together. A name that
+//! kubelet does not know is a mistake.
+
+mod table;
 
 use serde_json::{Map, Value};
+use table::{GROUPS, Group, NEEDS};
 
 /// exec, attach and port-forward over WebSockets straight to the node (KEP-4006).
 const WEBSOCKETS: &str = "ExtendWebSocketsToKubelet";
@@ -18,258 +21,61 @@ const RESIZE_INIT: &str = "InPlacePodVerticalScalingInitContainers";
 /// Features of kubelet 1.36 that the Node declares, sorted: those it really has. Each has a gate of its name, beta and on.
 const FEATURES: &[&str] = &[WEBSOCKETS, RESIZE_WHOLE, RESIZE_INIT, RESTART_ALL];
 
-/// Names, sorted.
-pub(super) const GATES: &[&str] = &[
-    "APIResponseCompression",
-    "APIServerIdentity",
-    "APIServerTracing",
-    "APIServingWithRoutine",
-    "AggregatedDiscoveryRemoveBetaType",
-    "AllAlpha",
-    "AllBeta",
-    "AllowDNSOnlyNodeCSR",
-    "AllowInsecureKubeletCertificateSigningRequests",
-    "AllowOverwriteTerminationGracePeriodSeconds",
-    "AllowParsingUserUIDFromCertAuth",
-    "AllowServiceExternalIPs",
-    "AllowUnsafeMalformedObjectDeletion",
-    "AnonymousAuthConfigurableEndpoints",
-    "AnyVolumeDataSource",
-    "AtomicFIFO",
-    "AuthorizeNodeWithSelectors",
-    "AuthorizePodWebsocketUpgradeCreatePermission",
-    "AuthorizeWithSelectors",
-    "BtreeWatchCache",
-    "CBORServingAndStorage",
-    "CPUManagerPolicyAlphaOptions",
-    "CPUManagerPolicyBetaOptions",
-    "CPUManagerPolicyOptions",
-    "CRDObservedGenerationTracking",
-    "CRDValidationRatcheting",
-    "CRIListStreaming",
-    "CSIServiceAccountTokenSecrets",
-    "CSIVolumeHealth",
-    "ChangeContainerStatusOnKubeletRestart",
-    "ClearingNominatedNodeNameAfterBinding",
-    "ClientsAllowCARotation",
-    "ClientsAllowCBOR",
-    "ClientsAllowTLSCacheGC",
-    "ClientsPreferCBOR",
-    "CloudControllerManagerWatchBasedRoutesReconciliation",
-    "CloudControllerManagerWebhook",
-    "ClusterTrustBundle",
-    "ClusterTrustBundleProjection",
-    "ComponentFlagz",
-    "ComponentStatusz",
-    "ConcurrentWatchObjectDecode",
-    "ConsistentListFromCache",
-    "ConstrainedImpersonation",
-    "ContainerCheckpoint",
-    "ContainerRestartRules",
-    "ContainerStopSignals",
-    "ContextualLogging",
-    "ControllerManagerReleaseLeaderElectionLockOnExit",
-    "CoordinatedLeaderElection",
-    "CrossNamespaceVolumeDataSource",
-    "CustomCPUCFSQuotaPeriod",
-    "CustomResourceFieldSelectors",
-    "DRAAdminAccess",
-    "DRAConsumableCapacity",
-    "DRADeviceBindingConditions",
-    "DRADeviceTaintRules",
-    "DRADeviceTaints",
-    "DRAExtendedResource",
-    "DRAListTypeAttributes",
-    "DRANodeAllocatableResources",
-    "DRAPartitionableDevices",
-    "DRAPrioritizedList",
-    "DRAResourceClaimDeviceStatus",
-    "DRAResourceClaimGranularStatusAuthorization",
-    "DRAResourcePoolStatus",
-    "DRASchedulerFilterTimeout",
-    "DRAWorkloadResourceClaims",
-    "DeclarativeValidation",
-    "DeclarativeValidationBeta",
-    "DeclarativeValidationTakeover",
-    "DeploymentReplicaSetTerminatingReplicas",
-    "DetectCacheInconsistency",
-    "DisableAllocatorDualWrite",
-    "DisableCPUQuotaWithExclusiveCPUs",
-    "DisableNodeKubeProxyVersion",
-    "DynamicResourceAllocation",
-    "EnvFiles",
-    "EventedPLEG",
-    "ExecProbeTimeout",
-    "ExtendWebSocketsToKubelet",
-    "ExternalServiceAccountTokenSigner",
-    "GangScheduling",
-    "GenericWorkload",
-    "GitRepoVolumeDriver",
-    "GracefulNodeShutdown",
-    "GracefulNodeShutdownBasedOnPodPriority",
-    "HPAConfigurableTolerance",
-    "HPAScaleToZero",
-    "HostnameOverride",
-    "ImageMaximumGCAge",
-    "ImageVolume",
-    "ImageVolumeWithDigest",
-    "InOrderInformers",
-    "InOrderInformersBatchProcess",
-    "InPlacePodLevelResourcesVerticalScaling",
-    "InPlacePodVerticalScaling",
-    "InPlacePodVerticalScalingExclusiveCPUs",
-    "InPlacePodVerticalScalingExclusiveMemory",
-    "InPlacePodVerticalScalingInitContainers",
-    "InformerResourceVersion",
-    "JobBackoffLimitPerIndex",
-    "JobManagedBy",
-    "JobPodReplacementPolicy",
-    "JobSuccessPolicy",
-    "KMSv1",
-    "KubeletCgroupDriverFromCRI",
-    "KubeletCrashLoopBackOffMax",
-    "KubeletEnsureSecretPulledImages",
-    "KubeletFineGrainedAuthz",
-    "KubeletInUserNamespace",
-    "KubeletPSI",
-    "KubeletPodResourcesDynamicResources",
-    "KubeletPodResourcesGet",
-    "KubeletPodResourcesListUseActivePods",
-    "KubeletRegistrationGetOnExistsOnly",
-    "KubeletSeparateDiskGC",
-    "KubeletServiceAccountTokenForCredentialProviders",
-    "KubeletTracing",
-    "ListFromCacheSnapshot",
-    "LocalStorageCapacityIsolationFSQuotaMonitoring",
-    "LogarithmicScaleDown",
-    "LoggingAlphaOptions",
-    "LoggingBetaOptions",
-    "ManifestBasedAdmissionControlConfig",
-    "MatchLabelKeysInPodAffinity",
-    "MatchLabelKeysInPodTopologySpread",
-    "MatchLabelKeysInPodTopologySpreadSelectorMerge",
-    "MaxUnavailableStatefulSet",
-    "MemoryQoS",
-    "MultiCIDRServiceAllocator",
-    "MutableCSINodeAllocatableCount",
-    "MutablePVNodeAffinity",
-    "MutablePodResourcesForSuspendedJobs",
-    "MutableSchedulingDirectivesForSuspendedJobs",
-    "MutatingAdmissionPolicy",
-    "NFTablesProxyMode",
-    "NativeHistograms",
-    "NodeDeclaredFeatures",
-    "NodeInclusionPolicyInPodTopologySpread",
-    "NodeLogQuery",
-    "NodeSwap",
-    "NominatedNodeNameForExpectation",
-    "OpenAPIEnums",
-    "OpportunisticBatching",
-    "OrderedNamespaceDeletion",
-    "PLEGOnDemandRelist",
-    "PersistentVolumeClaimUnusedSinceTime",
-    "PodAndContainerStatsFromCRI",
-    "PodCertificateRequest",
-    "PodDeletionCost",
-    "PodLevelResourceManagers",
-    "PodLevelResources",
-    "PodLifecycleSleepAction",
-    "PodLifecycleSleepActionAllowZero",
-    "PodLogsQuerySplitStreams",
-    "PodObservedGenerationTracking",
-    "PodReadyToStartContainersCondition",
-    "PodSchedulingReadiness",
-    "PodTopologyLabelsAdmission",
-    "PodsAPI",
-    "PortForwardWebsockets",
-    "PreferSameTrafficDistribution",
-    "PreventStaticPodAPIReferences",
-    "ProcMountType",
-    "QOSReserved",
-    "RecoverVolumeExpansionFailure",
-    "RecursiveReadOnlyMounts",
-    "ReduceDefaultCrashLoopBackOffDecay",
-    "RelaxedDNSSearchValidation",
-    "RelaxedEnvironmentVariableValidation",
-    "RelaxedServiceNameValidation",
-    "ReloadKubeletClientCAFile",
-    "ReloadKubeletServerCertificateFile",
-    "RemoteRequestHeaderUID",
-    "ResilientWatchCacheInitialization",
-    "ResourceHealthStatus",
-    "ResourceHealthStatusMessage",
-    "RestartAllContainersOnContainerExits",
-    "RetryGenerateName",
-    "RotateKubeletServerCertificate",
-    "RuntimeClassInImageCriApi",
-    "SELinuxChangePolicy",
-    "SELinuxMount",
-    "SELinuxMountReadWriteOncePod",
-    "SchedulerAsyncAPICalls",
-    "SchedulerAsyncPreemption",
-    "SchedulerPopFromBackoffQ",
-    "SchedulerQueueingHints",
-    "SeparateCacheWatchRPC",
-    "SeparateTaintEvictionController",
-    "ServiceAccountNodeAudienceRestriction",
-    "ServiceAccountTokenJTI",
-    "ServiceAccountTokenNodeBinding",
-    "ServiceAccountTokenNodeBindingValidation",
-    "ServiceAccountTokenPodNodeInfo",
-    "ServiceCIDRStatusFieldWiping",
-    "ShardedListAndWatch",
-    "SidecarContainers",
-    "SizeBasedListCostEstimate",
-    "StaleControllerConsistencyDaemonSet",
-    "StaleControllerConsistencyJob",
-    "StaleControllerConsistencyReplicaSet",
-    "StaleControllerConsistencyStatefulSet",
-    "StatefulSetSemanticRevisionComparison",
-    "StorageCapacityScoring",
-    "StorageNamespaceIndex",
-    "StorageVersionAPI",
-    "StorageVersionHash",
-    "StorageVersionMigrator",
-    "StreamingCollectionEncodingToJSON",
-    "StreamingCollectionEncodingToProtobuf",
-    "StrictIPCIDRValidation",
-    "StructuredAuthenticationConfiguration",
-    "StructuredAuthenticationConfigurationEgressSelector",
-    "StructuredAuthenticationConfigurationJWKSMetrics",
-    "SupplementalGroupsPolicy",
-    "TaintTolerationComparisonOperators",
-    "TokenRequestServiceAccountUIDValidation",
-    "TopologyAwareWorkloadScheduling",
-    "TopologyManagerPolicyAlphaOptions",
-    "TopologyManagerPolicyBetaOptions",
-    "TopologyManagerPolicyOptions",
-    "TranslateStreamCloseWebsocketRequests",
-    "UnauthenticatedHTTP2DOSMitigation",
-    "UnknownVersionInteroperabilityProxy",
-    "UnlockWhileProcessingFIFO",
-    "UserNamespacesHostNetworkSupport",
-    "UserNamespacesSupport",
-    "VolumeAttributesClass",
-    "VolumeLimitScaling",
-    "WatchCacheInitializationPostStartHook",
-    "WatchList",
-    "WatchListClient",
-    "WinDSR",
-    "WinOverlay",
-    "WindowsCPUAndMemoryAffinity",
-    "WindowsGracefulNodeShutdown",
-    "WindowsHostNetwork",
-    "WorkloadAwarePreemption",
-    "WorkloadWithJob",
-];
+/// Switch all alpha or all beta features for which nothing else is said.
+const ALL: [&str; 2] = ["AllAlpha", "AllBeta"];
+
+fn group(name: &str) -> Option<&'static Group> {
+    GROUPS.iter().find(|group| group.names.contains(&name))
+}
+
+/// What is wrong with setting a gate, if something is.
+pub(super) fn check(name: &str, on: bool) -> Result<(), String> {
+    match group(name) {
+        None if !ALL.contains(&name) => Err(format!("unrecognized feature gate: {name}")),
+        Some(group) if group.locked && group.on != on => Err(format!(
+            "cannot set feature gate {name} to {on}, feature is locked to {}",
+            group.on
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// Gates that were set.
 pub(super) struct Set<'a>(pub(super) &'a Value);
 
 impl<'a> Set<'a> {
-    fn is_on(&self, gate: &str) -> bool {
+    /// Whether a feature is on.
+    pub(super) fn is_on(&self, gate: &str) -> bool {
         let given = |name: &str| self.0[name].as_bool();
-        given(gate).or_else(|| given("AllBeta")).unwrap_or(true)
+        let group = group(gate);
+        let default = group.is_some_and(|group| group.on);
+        let all = group
+            .and_then(|group| given(group.all))
+            .filter(|_| !group.is_some_and(|g| g.locked));
+        given(gate).or(all).unwrap_or(default)
+    }
+
+    /// What is wrong with the gates as a whole: features that are on without others they need.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let without = NEEDS
+            .iter()
+            .filter(|(name, _)| self.is_on(name))
+            .filter_map(|(name, needs)| {
+                let off: Vec<&str> = needs.iter().copied().filter(|need| !self.is_on(need)).collect();
+                let words = || {
+                    format!(
+                        "{name} is enabled, but depends on features that are disabled: [{}]",
+                        off.join(" ")
+                    )
+                };
+                (!off.is_empty()).then(words)
+            });
+        let all: Vec<String> = without.collect();
+        match &*all {
+            [] => Ok(()),
+            [one] => Err(one.clone()),
+            all => Err(format!("[{}]", all.join(", "))),
+        }
     }
 
     /// Whether WebSockets are served beyond what the runtime can do itself.

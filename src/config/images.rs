@@ -28,16 +28,11 @@ pub(super) fn gc(settings: &Settings) -> Result<ImageGcConfig, Error> {
     Ok(config)
 }
 
-/// Upstream's rule: one at a time, unless more were asked for.
 pub(super) fn pulls(settings: &Settings) -> Result<PullLimits, Error> {
     let (serial, most) = ("serializeImagePulls", "maxParallelImagePulls");
     let parallel: Option<usize> = settings.is_given(most).then(|| settings.number(most));
     let several = parallel.is_some_and(|n| n > 1);
-    let serialized = if settings.is_given(serial) {
-        settings.on(serial)
-    } else {
-        !several
-    };
+    let serialized = settings.on(serial);
     if serialized && several {
         let problem =
             "it cannot be larger than 1 unless serializeImagePulls (--serialize-image-pulls) is false";

@@ -9,13 +9,13 @@ use super::resources;
 use super::settings::Settings;
 use super::values::quantity;
 use super::{
-    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, IdentityConfig, KubeletConfig, LogRotation,
-    NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TelemetryConfig,
+    ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, HostConfig, IdentityConfig, KubeletConfig,
+    LogRotation, NetworkConfig, ProxyConfig, ServerConfig, Source, Taint, TaintEffect, TelemetryConfig,
 };
 use crate::model::sysctl::Pattern;
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -46,7 +46,47 @@ pub(super) fn node_name(flags: &Flags, source: &dyn Source) -> Result<String, Er
     Ok(name)
 }
 
+/// Fields that are for a feature only, and its gate.
+const OF_FEATURES: [(&str, &str); 2] = [
+    ("serverTLSBootstrap", "RotateKubeletServerCertificate"),
+    (
+        "crashLoopBackOff.maxContainerRestartPeriod",
+        "KubeletCrashLoopBackOffMax",
+    ),
+];
+/// Logs are not looked at more often.
+const SHORTEST_LOG_INTERVAL: Duration = Duration::from_secs(3);
+
+/// What upstream refuses of single fields beyond their kinds.
+fn check_fields(settings: &Settings) -> Result<(), Error> {
+    let gates = gates::Set(settings.value("featureGates"));
+    for (field, gate) in OF_FEATURES {
+        let used = settings.is_given(field) && *settings.value(field) != Value::Bool(false);
+        if used && !gates.is_on(gate) {
+            return Err(Error::new(
+                field,
+                format!("it requires feature gate {gate}, which is off"),
+            ));
+        }
+    }
+    let interval = "containerLogMonitorInterval";
+    if settings.duration(interval) < SHORTEST_LOG_INTERVAL {
+        let problem = format!("{} is less than 3s", settings.value(interval));
+        return Err(Error::new(interval, problem));
+    }
+    let logs = settings.text("podLogsDir");
+    let clean: PathBuf = Path::new(logs).components().collect();
+    let climbs = clean.components().any(|part| part == Component::ParentDir);
+    if clean.as_os_str() != logs || climbs || !logs.is_ascii() {
+        let problem = format!("{logs:?} is not a path without detours, of ASCII characters only");
+        return Err(Error::new("podLogsDir", problem));
+    }
+    Ok(())
+}
+
 pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Result<KubeletConfig, Error> {
+    check_fields(settings)?;
+    let external_cloud = flags.cloud_provider == "external";
     Ok(KubeletConfig {
         node: node.clone(),
         node_ips: node_ips(&flags.node_ip)?,
@@ -59,10 +99,18 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         taints: settings
             .value("registerWithTaints")
             .as_array()
-            .map_or_else(Vec::new, |all| taints(all)),
+            .into_iter()
+            .flat_map(|all| taints(all))
+            .chain(external_cloud.then(uninitialized))
+            .collect(),
         root_dir: absolute("--root-dir", &flags.root_dir)?,
         pod_logs_dir: settings.text("podLogsDir").into(),
         runtime_socket: check::socket(settings.text("containerRuntimeEndpoint")).unwrap_or_default(),
+        image_socket: match settings.text("imageServiceEndpoint") {
+            "" => None,
+            endpoint => check::socket(endpoint).ok(),
+        },
+        runtime_timeout: settings.duration("runtimeRequestTimeout"),
         cgroup_root: check::cgroup(settings.text("cgroupRoot")).unwrap_or_else(|_| "/".into()),
         cgroup_driver: settings
             .is_given("cgroupDriver")
@@ -88,6 +136,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         max_pods: settings.number("maxPods"),
         port: settings.number("port"),
         provider_id: settings.text("providerID").into(),
+        external_cloud,
         register_node: settings.on("registerNode"),
         status_update: settings.duration("nodeStatusUpdateFrequency"),
         status_report: settings.duration(if settings.is_given("nodeStatusReportFrequency") {
@@ -114,8 +163,18 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         volume_stats: settings.duration("volumeStatsAggPeriod"),
         max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
         resources: resources::config(settings)?,
+        host: host(settings),
         declared_features: gates::Set(settings.value("featureGates")).declared(),
     })
+}
+
+fn host(settings: &Settings) -> HostConfig {
+    HostConfig {
+        fail_swap_on: settings.on("failSwapOn"),
+        protect_kernel_defaults: settings.on("protectKernelDefaults"),
+        max_open_files: settings.number::<i64>("maxOpenFiles").unsigned_abs(),
+        oom_score: settings.number("oomScoreAdj"),
+    }
 }
 
 /// Whole seconds, rounded up.
@@ -137,6 +196,15 @@ fn taints(all: &[Value]) -> Vec<Taint> {
     all.iter()
         .filter_map(|taint| taint_of(&text(taint, "key"), &text(taint, "value"), &text(taint, "effect")).ok())
         .collect()
+}
+
+/// Keeps Pods away until the cloud's controller has looked at the Node.
+fn uninitialized() -> Taint {
+    Taint {
+        key: "node.cloudprovider.kubernetes.io/uninitialized".into(),
+        value: "true".into(),
+        effect: TaintEffect::NoSchedule,
+    }
 }
 
 /// The node's HTTPS API.

@@ -68,6 +68,11 @@ impl Settings {
             }
         }
         merge_eviction_defaults(&mut values);
+        pull_default(&mut values, &given);
+        let gates = document::at(&values, "featureGates").unwrap_or(&Value::Null);
+        gates::Set(gates)
+            .check()
+            .map_err(|problem| Error::new("featureGates", problem))?;
         Ok(Self {
             values,
             given,
@@ -192,6 +197,15 @@ fn merge_eviction_defaults(values: &mut Document) {
     let given = document::at(values, "evictionHard").and_then(Value::as_object);
     merged.extend(given.into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
     document::set(values, "evictionHard", merged.into());
+}
+
+/// Upstream's rule: images are pulled one at a time, unless more were asked for.
+fn pull_default(values: &mut Document, given: &Document) {
+    let most = document::at(values, "maxParallelImagePulls").and_then(Value::as_i64);
+    let said = document::at(given, "serializeImagePulls").is_some_and(|value| !value.is_null());
+    if !said && most.is_some_and(|most| most > 1) {
+        document::set(values, "serializeImagePulls", false.into());
+    }
 }
 
 /// What to say after the field's name about a value that asks for something we do not do.

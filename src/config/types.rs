@@ -30,6 +30,10 @@ pub struct KubeletConfig {
     pub pod_logs_dir: PathBuf,
     /// Path of the runtime's socket, without the `unix://` scheme.
     pub runtime_socket: PathBuf,
+    /// Path of the image service's socket; `None` where the runtime has it.
+    pub image_socket: Option<PathBuf>,
+    /// `runtimeRequestTimeout`.
+    pub runtime_timeout: Duration,
     /// Absolute cgroup path that holds all Pods' cgroups; `/` for the hierarchy's root.
     pub cgroup_root: Box<str>,
     /// How cgroups are made where the runtime does not say it.
@@ -52,6 +56,8 @@ pub struct KubeletConfig {
     pub port: u16,
     /// The machine's name at the cloud provider, for `spec.providerID`; empty for none.
     pub provider_id: Box<str>,
+    /// `--cloud-provider=external`: somebody else says what the machine's addresses are, and when it may be used.
+    pub external_cloud: bool,
     /// `registerNode`: whether we make our Node object; otherwise we wait for somebody else's.
     pub register_node: bool,
     /// `nodeStatusUpdateFrequency`: how often the Node is looked at.
@@ -80,8 +86,34 @@ pub struct KubeletConfig {
     pub max_images: Option<usize>,
     /// Cgroups, and what the node keeps from Pods.
     pub resources: ResourceConfig,
+    /// What is changed of the machine, or demanded.
+    pub host: HostConfig,
     /// Features the Node declares, sorted; none without the feature gate `NodeDeclaredFeatures`.
     pub declared_features: Vec<&'static str>,
+}
+
+/// What is changed of the machine and of this agent's place on it, or demanded; defaults are upstream's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// `failSwapOn`: the agent does not start where there is swap.
+    pub fail_swap_on: bool,
+    /// `protectKernelDefaults`: kernel parameters that are not as Pods need them are an error, not changed.
+    pub protect_kernel_defaults: bool,
+    /// `maxOpenFiles`: most files this agent has open.
+    pub max_open_files: u64,
+    /// `oomScoreAdj`: this agent's own.
+    pub oom_score: i16,
+}
+
+impl Default for HostConfig {
+    fn default() -> Self {
+        Self {
+            fail_swap_on: true,
+            protect_kernel_defaults: false,
+            max_open_files: 1_000_000,
+            oom_score: -999,
+        }
+    }
 }
 
 /// When images are removed.

@@ -18,7 +18,7 @@ use tonic::{Code, Response, Status};
 
 /// Largest message taken, as kubelet's.
 const MAX_MESSAGE: usize = 16 << 20;
-/// kubelet's `runtimeRequestTimeout`.
+/// Default of kubelet's `runtimeRequestTimeout`.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long [`GrpcCri::connect`] waits for the first answer.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ pub struct GrpcCri {
 
 impl GrpcCri {
     /// A client that dials at its first call. `endpoint` is `unix:///path` or an absolute path; `timeout` is the limit
-    /// of ordinary calls ([`REQUEST_TIMEOUT`]). Must be called on a tokio runtime.
+    /// of ordinary calls ([`REQUEST_TIMEOUT`], or what the configuration says). Must be called on a tokio runtime.
     pub fn lazy(endpoint: &str, timeout: Duration) -> std::result::Result<Self, ConnectError> {
         let wrong = || ConnectError::Endpoint {
             endpoint: endpoint.to_owned(),

@@ -111,7 +111,13 @@ impl NodeAgent {
             name: (&*config.node).into(),
             machine: machine::read(),
             disk: disk(&config.root_dir),
-            ips,
+            ips: if config.external_cloud {
+                // What others find out is not ours to guess.
+                config.node_ips.clone()
+            } else {
+                ips
+            },
+            external_cloud: config.external_cloud,
             max_pods: config.max_pods,
             resources: config.resources.clone(),
             eviction: config.eviction.clone(),

@@ -152,14 +152,17 @@ fn context(
         root: deps.config.cgroup_root.clone(),
         systemd,
     });
-    let limits = node_limits(config, machine, cgroups.as_ref());
+    let limits = NodeLimits {
+        lowest_oom_score: deps.host.lowest_oom_score,
+        ..node_limits(config, machine, cgroups.as_ref())
+    };
     let rules = Rules {
         cfs: limits.cfs,
         pids: config.pod_pids,
         page_sizes: limits.page_sizes.clone(),
     };
     let cgroups = PodCgroups::new(cgroups.map(Arc::new), names, rules);
-    let users = Arc::new(UserRanges::new(dirs.clone(), deps.config.ids_per_pod));
+    let users = Arc::new(UserRanges::new(dirs.clone(), deps.host.ids));
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();
     let mark = Arc::new(move |uid| marks.mark(uid));
@@ -210,6 +213,7 @@ fn node_limits(config: &ResourceConfig, machine: &Machine, cgroups: Option<&Cgro
             period: u64::try_from(config.cfs_period.as_micros()).unwrap_or(u64::MAX),
         },
         page_sizes: machine.hugepages.iter().map(|(size, _)| size * 1024).collect(),
+        lowest_oom_score: None,
     }
 }
 

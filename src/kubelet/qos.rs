@@ -33,7 +33,7 @@ impl Qos {
 /// Resources that count.
 const RESOURCES: [&str; 2] = ["cpu", "memory"];
 /// `oom_score_adj` of containers that should be killed last.
-const OOM_GUARANTEED: i64 = -997;
+pub const OOM_GUARANTEED: i64 = -997;
 /// `oom_score_adj` of containers that should be killed first.
 const OOM_BEST_EFFORT: i64 = 1000;
 /// From this priority on a Pod is node-critical (`system-node-critical`).

@@ -15,22 +15,88 @@ use std::sync::{Mutex, PoisonError};
 /// Name of the file.
 const FILE: &str = "userns";
 
+/// PURE. The ids there are for Pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// The first one; those below are the node's own.
+    first: u32,
+    /// Ids of one Pod.
+    length: u32,
+    /// For how many Pods they are; not 0.
+    pods: u32,
+}
+
+impl Ids {
+    /// All that are not the node's own, `length` for each Pod.
+    pub fn all(length: u32) -> Self {
+        Self {
+            first: length,
+            length,
+            pods: u32::MAX / length,
+        }
+    }
+
+    /// Those that a line of `getsubids` names, as `0: kubelet 65536 7208960`; they must do for `pods` Pods.
+    pub fn of_subids(output: &str, length: u32, pods: u32) -> Result<Self, String> {
+        let lines: Vec<&str> = output.lines().collect();
+        let [line] = *lines else {
+            return Err(format!(
+                "error parsing line {output:?}: it must contain only one line"
+            ));
+        };
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, _, first, count] = *words else {
+            return Err(format!("invalid line {line:?}"));
+        };
+        let number = |word: &str| {
+            word.parse::<u32>()
+                .map_err(|error| format!("error parsing line {line:?}: {error}"))
+        };
+        let (first, count) = (number(first)?, number(count)?);
+        if first % length != 0 {
+            return Err(format!(
+                "kubelet user assigned ID {first} is not a multiple of {length}"
+            ));
+        }
+        if first < length {
+            return Err(format!(
+                "kubelet user assigned ID {first} must be greater or equal to {length}"
+            ));
+        }
+        if count % length != 0 {
+            return Err(format!(
+                "kubelet user assigned IDs length {count} is not a multiple of {length}"
+            ));
+        }
+        let found = count / length;
+        if found < pods.max(1) {
+            return Err(format!(
+                "kubelet user assigned IDs are not enough to support {pods} pods"
+            ));
+        }
+        Ok(Self {
+            first,
+            length,
+            pods: found,
+        })
+    }
+}
+
 /// Gives ranges to Pods.
 #[derive(Debug)]
 pub struct UserRanges {
     dirs: Dirs,
-    /// Ids of one Pod.
-    length: u32,
+    ids: Ids,
     /// Held while a range is chosen and written down.
     choosing: Mutex<()>,
 }
 
 impl UserRanges {
-    /// Ranges of `length` ids. The ids below the first are the node's own.
-    pub fn new(dirs: Dirs, length: u32) -> Self {
+    /// Ranges of these ids.
+    pub fn new(dirs: Dirs, ids: Ids) -> Self {
         Self {
             dirs,
-            length,
+            ids,
             choosing: Mutex::default(),
         }
     }
@@ -41,16 +107,20 @@ impl UserRanges {
         let first = match self.read(uid)? {
             Some(first) => first,
             None => {
-                let first = choose(&self.taken()?, self.length, uid).ok_or_else(|| {
+                let first = choose(&self.taken()?, self.ids, uid).ok_or_else(|| {
                     io::Error::other("could not find an empty slot to allocate a user namespace")
                 })?;
                 let dir = self.dirs.pod(uid);
                 std::fs::create_dir_all(&dir)?;
-                fs::write_atomic(&dir.join(FILE), &Mappings::new(first, self.length).json(), 0o600)?;
+                fs::write_atomic(
+                    &dir.join(FILE),
+                    &Mappings::new(first, self.ids.length).json(),
+                    0o600,
+                )?;
                 first
             }
         };
-        Ok(mapped(first, self.length))
+        Ok(mapped(first, self.ids.length))
     }
 
     /// First ids of the ranges of all Pods that have a directory.
@@ -80,7 +150,7 @@ impl UserRanges {
             }
             text => text?,
         };
-        let first = parse(&text, self.length);
+        let first = parse(&text, self.ids.length);
         // To choose another one would leave the Pod's files to strangers.
         first.map(Some).map_err(|why| {
             let text = format!("{}: invalid user namespace configuration: {why}", path.display());
@@ -113,15 +183,14 @@ fn mapped(first: u32, length: u32) -> v1::UserNamespace {
 
 /// PURE. A free range: the first one from a place that depends on the Pod, so that the ids of a Pod that is gone are not the
 /// next one's, should it have left files somewhere.
-fn choose(taken: &BTreeSet<u32>, length: u32, uid: &PodUid) -> Option<u32> {
-    // The first range is the node's.
-    let count = u32::MAX / length;
+fn choose(taken: &BTreeSet<u32>, ids: Ids, uid: &PodUid) -> Option<u32> {
     let seed = uid.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| {
         (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
     });
-    let nth = |step: u32| (seed % count).wrapping_add(step) % count + 1;
+    let count = ids.pods;
+    let nth = |step: u32| (seed % count).wrapping_add(step) % count;
     (0..count)
-        .filter_map(|step| nth(step).checked_mul(length))
+        .filter_map(|step| nth(step).checked_mul(ids.length)?.checked_add(ids.first))
         .find(|first| !taken.contains(first))
 }
 

@@ -23,6 +23,8 @@ pub fn kubelet_config() -> KubeletConfig {
         root_dir: "/nowhere/kubelet".into(),
         pod_logs_dir: "/nowhere/logs".into(),
         runtime_socket: "/nowhere/sock".into(),
+        image_socket: None,
+        runtime_timeout: Duration::from_secs(120),
         cgroup_root: "/".into(),
         cgroup_driver: None,
         cluster_dns: Vec::new(),
@@ -34,6 +36,7 @@ pub fn kubelet_config() -> KubeletConfig {
         max_pods: 110,
         port: 10250,
         provider_id: "".into(),
+        external_cloud: false,
         register_node: true,
         status_update: Duration::from_secs(10),
         status_report: Duration::from_secs(300),
@@ -52,6 +55,7 @@ pub fn kubelet_config() -> KubeletConfig {
         credential_providers: None,
         max_images: Some(50),
         resources: Default::default(),
+        host: Default::default(),
         declared_features: Vec::new(),
     }
 }

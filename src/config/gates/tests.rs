@@ -43,3 +43,54 @@ fn a_flag_changes_the_gates_it_names() {
     assert_eq!(over(Some(&file), flag.clone()), merged);
     assert_eq!(over(None, flag.clone()), flag);
 }
+
+#[test]
+fn gates_that_cannot_be_set_are_refused() {
+    for (gate, on, problem) in [
+        ("NodeSwop", true, "unrecognized feature gate: NodeSwop"),
+        (
+            "SidecarContainers",
+            false,
+            "cannot set feature gate SidecarContainers to false, feature is locked to true",
+        ),
+    ] {
+        assert_eq!(check(gate, on), Err(problem.to_owned()));
+    }
+    for (gate, on) in [
+        ("SidecarContainers", true),
+        ("AllAlpha", true),
+        ("MemoryQoS", true),
+    ] {
+        assert_eq!(check(gate, on), Ok(()), "{gate}");
+    }
+}
+
+#[test]
+fn a_feature_needs_those_it_stands_on() {
+    let check = |gates: &Value| Set(gates).check();
+    assert_eq!(check(&Value::Null), Ok(()), "the defaults");
+    assert_eq!(check(&json!({"AllBeta": false})), Ok(()));
+    assert_eq!(check(&json!({"AllAlpha": true})), Ok(()));
+    let problem = check(&json!({"AllBeta": false, WEBSOCKETS: true}));
+    assert_eq!(
+        problem.unwrap_err(),
+        "ExtendWebSocketsToKubelet is enabled, but depends on features that are disabled: [NodeDeclaredFeatures]"
+    );
+    let all = check(&json!({DECLARED: false})).unwrap_err();
+    for dependent in [WEBSOCKETS, RESTART_ALL, "InPlacePodVerticalScalingInitContainers"] {
+        assert!(all.contains(&format!("{dependent} is enabled, but")), "{all}");
+    }
+}
+
+#[test]
+fn every_gate_is_in_the_table_once() {
+    let mut all: Vec<_> = GROUPS.iter().flat_map(|group| group.names).collect();
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), count);
+    let known = |name: &&str| check(name, true).is_ok() || check(name, false).is_ok();
+    for (feature, needs) in NEEDS {
+        assert!(known(feature) && needs.iter().all(known), "{feature}");
+    }
+}

@@ -1,6 +1,6 @@
 use crate::config::check::json_of;
 use crate::config::fields::{Effect, FIELDS, Field, Kind, OTHER_FLAGS};
-use crate::config::{Cli, Config, Error, Source, document};
+use crate::config::{Cli, Config, Error, HostConfig, Source, document};
 use clap::{CommandFactory, Parser};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
             json!(*default == json!(false)),
             (*default == json!(false)).to_string(),
         ),
-        Kind::Int(_, 100) => (json!(83), "83".into()),
+        Kind::Int(_, 100 | 1000) => (json!(83), "83".into()),
         Kind::Int(..) => (json!(12345), "12345".into()),
         Kind::Thresholds => (json!({"memory.available": "7%"}), "memory.available<7%".into()),
         Kind::Periods => (json!({"memory.available": "7s"}), "memory.available=7s".into()),
@@ -448,7 +448,24 @@ fn bad_flags_name_themselves() {
         assert!(error.starts_with(wanted), "{flag}: {error}");
     }
     assert!(Cli::try_parse_from(["rustlet", "--cloud-provider=aws"]).is_err());
-    assert!(Cli::try_parse_from(["rustlet", "--cloud-provider=external"]).is_ok());
+    let taints = |flag: &str| {
+        let config = with(&[], &[flag, "--register-with-taints=a=b:NoExecute"]).unwrap();
+        let taints = config.kubelet.taints.iter().map(ToString::to_string);
+        (config.kubelet.external_cloud, taints.collect::<Vec<_>>())
+    };
+    assert_eq!(
+        taints("--cloud-provider="),
+        (false, vec!["a=b:NoExecute".to_owned()])
+    );
+    let (external, taints) = taints("--cloud-provider=external");
+    assert!(external);
+    assert_eq!(
+        taints,
+        [
+            "a=b:NoExecute",
+            "node.cloudprovider.kubernetes.io/uninitialized=true:NoSchedule"
+        ]
+    );
 }
 
 #[test]
@@ -531,8 +548,8 @@ fn what_tls_cannot_offer_is_named_and_the_rest_holds() {
 #[test]
 fn what_has_no_effect_is_named_once() {
     let config = file(
-        "memoryThrottlingFactor: 0.8\nfailSwapOn: true\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodPath: /m\nmemorySwap: {}",
-        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--event-qps", "90", "--fail-swap-on=false", "--pod-infra-container-image="],
+        "memoryThrottlingFactor: 0.8\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodPath: /m\nmemorySwap: {}",
+        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--event-qps", "90", "--pod-infra-container-image="],
     )
     .unwrap();
     assert_eq!(
@@ -587,6 +604,95 @@ fn a_negative_log_size_switches_rotation_off() {
         file("", &[]).unwrap().kubelet.log_rotation,
         crate::config::LogRotation::default()
     );
+}
+
+#[test]
+fn what_is_demanded_of_the_machine() {
+    let host = |text: &str, args: &[&str]| file(text, args).unwrap().kubelet.host;
+    assert_eq!(host("maxOpenFiles: 0", &[]), HostConfig::default());
+    let all = host(
+        "failSwapOn: true\nprotectKernelDefaults: true\nmaxOpenFiles: 4096\noomScoreAdj: 0",
+        &["--fail-swap-on=false"],
+    );
+    let wanted = HostConfig {
+        fail_swap_on: false,
+        protect_kernel_defaults: true,
+        max_open_files: 4096,
+        oom_score: 0,
+    };
+    assert_eq!(all, wanted);
+}
+
+#[test]
+fn fields_are_held_to_upstreams_bounds() {
+    for (text, problem) in [
+        (
+            "containerLogMonitorInterval: 2s",
+            "containerLogMonitorInterval: \"2s\" is less than 3s",
+        ),
+        (
+            "podLogsDir: /var/../log",
+            "podLogsDir: \"/var/../log\" is not a path without detours",
+        ),
+        (
+            "podLogsDir: /var/log/",
+            "podLogsDir: \"/var/log/\" is not a path without detours",
+        ),
+        (
+            "podLogsDir: /var/l\u{f6}g",
+            "podLogsDir: \"/var/l\u{f6}g\" is not a path",
+        ),
+        (
+            "serverTLSBootstrap: true\nfeatureGates: {RotateKubeletServerCertificate: false}",
+            "serverTLSBootstrap: it requires feature gate RotateKubeletServerCertificate",
+        ),
+        (
+            "crashLoopBackOff: {maxContainerRestartPeriod: 9s}\nfeatureGates: {KubeletCrashLoopBackOffMax: false}",
+            "crashLoopBackOff.maxContainerRestartPeriod: it requires feature gate",
+        ),
+    ] {
+        let error = file(text, &[]).unwrap_err().to_string();
+        assert!(error.starts_with(problem), "{error}");
+    }
+    assert!(
+        file(
+            "serverTLSBootstrap: false\nfeatureGates: {RotateKubeletServerCertificate: false}",
+            &[]
+        )
+        .is_ok()
+    );
+    let shown = |text: &str| file(text, &[]).unwrap().server.configz["serializeImagePulls"].clone();
+    assert_eq!(
+        (shown(""), shown("maxParallelImagePulls: 3")),
+        (json!(true), json!(false))
+    );
+}
+
+#[test]
+fn the_image_service_may_be_elsewhere() {
+    let kubelet = |text: &str| file(text, &[]).unwrap().kubelet.clone();
+    let default = kubelet("runtimeRequestTimeout: 0s");
+    assert_eq!(
+        (default.image_socket, default.runtime_timeout),
+        (None, Duration::from_secs(120))
+    );
+    let other = kubelet("imageServiceEndpoint: unix:///run/images.sock\nruntimeRequestTimeout: 5m");
+    assert_eq!(other.image_socket.as_deref(), Some(Path::new("/run/images.sock")));
+    assert_eq!(other.runtime_timeout, Duration::from_secs(300));
+    assert!(file("imageServiceEndpoint: tcp://a:1", &[]).is_err());
+}
+
+#[test]
+fn features_that_need_others_are_refused_without_them() {
+    let problem = |text: &str, args: &[&str]| file(text, args).unwrap_err().to_string();
+    let error = problem("featureGates: {NodeDeclaredFeatures: false}", &[]);
+    assert!(error.starts_with("featureGates: ["), "{error}");
+    let locked = problem("featureGates: {SidecarContainers: false}", &[]);
+    assert!(locked.ends_with("feature is locked to true"), "{locked}");
+    // A flag may put right what the file has wrong.
+    let text = "featureGates: {GracefulNodeShutdown: false, GracefulNodeShutdownBasedOnPodPriority: true}";
+    assert!(problem(text, &[]).contains("depends on features that are disabled: [GracefulNodeShutdown]"));
+    assert!(file(text, &["--feature-gates=GracefulNodeShutdown=true"]).is_ok());
 }
 
 #[test]

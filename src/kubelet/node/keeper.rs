@@ -177,7 +177,10 @@ impl Keeper {
         if as_we_say && !self.due() {
             return Ok(());
         }
-        let patch = status::patch(&self.agent.facts, &self.conditions, Timestamp::now());
+        let mut patch = status::patch(&self.agent.facts, &self.conditions, Timestamp::now());
+        if self.agent.config.external_cloud {
+            status::leave_addresses(&mut patch, &node);
+        }
         self.agent
             .nodes
             .patch_status(&self.agent.config.node, &patch)

@@ -55,6 +55,16 @@ pub fn allowed_label(key: &str) -> bool {
 /// Says that the cluster's controller attaches volumes to the node, as every kubelet's Node does.
 pub const ATTACH_DETACH: &str = "volumes.kubernetes.io/controller-managed-attach-detach";
 
+/// Tells a cloud's controller which of the machine's addresses the operator has chosen.
+const PROVIDED_IP: &str = "alpha.kubernetes.io/provided-node-ip";
+
+/// Annotations our Node has, and those it must not have.
+fn annotations(facts: &Facts) -> [(&'static str, Option<String>); 2] {
+    let ips: Vec<String> = facts.ips.iter().map(ToString::to_string).collect();
+    let told = (facts.external_cloud && !ips.is_empty()).then(|| ips.join(","));
+    [(ATTACH_DETACH, Some("true".to_owned())), (PROVIDED_IP, told)]
+}
+
 /// Labels that are put right on a Node that is there already; all others are its owner's after the first day.
 const KEPT: [&str; 11] = [
     "kubernetes.io/hostname",
@@ -98,10 +108,14 @@ pub fn node(
     if !taints.is_empty() {
         spec.insert("taints".into(), json!(taints));
     }
+    let annotations = annotations(facts)
+        .into_iter()
+        .filter_map(|(key, value)| Some((key, value?)));
+    let annotations: BTreeMap<_, _> = annotations.collect();
     json!({
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": facts.name, "labels": labels, "annotations": {ATTACH_DETACH: "true"}},
+        "metadata": {"name": facts.name, "labels": labels, "annotations": annotations},
         "spec": spec,
         "status": status(facts, conditions, now),
     })
@@ -131,14 +145,14 @@ pub fn existing(node: &Value, facts: &Facts, labels: &Labels) -> Existing {
     }
     let rebooted = !foreign && differs(text("bootID"), &facts.machine.boot_id);
     Existing::Adopt {
-        patch: corrections(&node["metadata"], labels),
+        patch: corrections(&node["metadata"], facts, labels),
         taken_over: foreign,
         rebooted,
     }
 }
 
 /// What is not as it should be in a Node's metadata, as a merge patch.
-fn corrections(metadata: &Value, labels: &Labels) -> Option<Value> {
+fn corrections(metadata: &Value, facts: &Facts, labels: &Labels) -> Option<Value> {
     let current = &metadata["labels"];
     let wrong: Map<String, Value> = labels
         .iter()
@@ -149,11 +163,17 @@ fn corrections(metadata: &Value, labels: &Labels) -> Option<Value> {
     if !wrong.is_empty() {
         patch.insert("labels".into(), wrong.into());
     }
-    if metadata["annotations"][ATTACH_DETACH] != "true" {
-        patch.insert("annotations".into(), json!({ATTACH_DETACH: "true"}));
+    let annotations = annotations(facts).into_iter();
+    let wrong: Map<String, Value> = annotations
+        .map(|(key, value)| (key.to_owned(), Value::from(value)))
+        .filter(|(key, value)| metadata["annotations"][key] != *value)
+        .collect();
+    if !wrong.is_empty() {
+        patch.insert("annotations".into(), wrong.into());
     }
     (!patch.is_empty()).then(|| json!({"metadata": patch}))
 }
+
 /// Status of the Node's `Ready` condition, if it has one.
 pub fn ready(node: &Value) -> Option<&str> {
     let conditions = node["status"]["conditions"].as_array()?;

@@ -24,6 +24,8 @@ pub struct Facts {
     pub disk: Disk,
     /// Addresses, primary first.
     pub ips: Vec<IpAddr>,
+    /// A cloud's controller says what the addresses are; `ips` are those it was told by the operator.
+    pub external_cloud: bool,
     /// Most pods.
     pub max_pods: u32,
     /// What is kept from Pods.
@@ -174,6 +176,16 @@ pub fn patch(facts: &Facts, conditions: &[Condition], now: Timestamp) -> Value {
         addresses.push(json!({"$patch": "replace"}));
     }
     json!({ "status": status })
+}
+
+/// What a cloud's controller has said of addresses stays: takes ours out of a patch of a Node that has some.
+pub fn leave_addresses(patch: &mut Value, node: &Value) {
+    let has = node["status"]["addresses"]
+        .as_array()
+        .is_some_and(|all| !all.is_empty());
+    if let Some(status) = patch["status"].as_object_mut().filter(|_| has) {
+        status.remove("addresses");
+    }
 }
 
 fn condition(condition: &Condition, now: Timestamp) -> Value {

@@ -31,6 +31,8 @@ pub struct NodeLimits {
     pub cfs: Cfs,
     /// Sizes of the huge pages the kernel knows, bytes.
     pub page_sizes: Vec<u64>,
+    /// The machine forbids an `oom_score_adj` below this; `None`: it forbids none.
+    pub lowest_oom_score: Option<i64>,
 }
 
 impl NodeLimits {
@@ -41,7 +43,8 @@ impl NodeLimits {
         let request = own.requests.get("cpu");
         let request = request.map(|_| quantity::of(&own.requests, "cpu"));
         let mut all = self.amounts(request, amount("cpu"), amount("memory"));
-        all.oom_score_adj = qos::oom_score_adj(pod, container, self.memory);
+        let score = qos::oom_score_adj(pod, container, self.memory);
+        all.oom_score_adj = self.lowest_oom_score.map_or(score, |lowest| score.max(lowest));
         all.hugepage_limits = self.hugepages(pod, container);
         self.limit_swap(&mut all, pod, container);
         all

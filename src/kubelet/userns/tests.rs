@@ -7,7 +7,7 @@ fn ranges(root: &std::path::Path) -> UserRanges {
         root: root.into(),
         pod_logs: root.join("logs"),
     };
-    UserRanges::new(dirs, LENGTH)
+    UserRanges::new(dirs, Ids::all(LENGTH))
 }
 
 #[test]
@@ -36,13 +36,51 @@ fn a_pod_keeps_its_range_and_no_two_share_one() {
 #[test]
 fn what_no_pod_has_is_free() {
     let uid: PodUid = "pod".into();
-    let wish = choose(&BTreeSet::new(), LENGTH, &uid).unwrap();
-    let next = choose(&BTreeSet::from([wish]), LENGTH, &uid).unwrap();
+    let wish = choose(&BTreeSet::new(), Ids::all(LENGTH), &uid).unwrap();
+    let next = choose(&BTreeSet::from([wish]), Ids::all(LENGTH), &uid).unwrap();
     assert!(next == wish + LENGTH || next == LENGTH, "{wish} {next}");
     // Of so large ranges there is one.
     let large = 1 << 31;
-    assert_eq!(choose(&BTreeSet::new(), large, &uid), Some(large));
-    assert_eq!(choose(&BTreeSet::from([large]), large, &uid), None);
+    assert_eq!(choose(&BTreeSet::new(), Ids::all(large), &uid), Some(large));
+    assert_eq!(choose(&BTreeSet::from([large]), Ids::all(large), &uid), None);
+}
+
+#[test]
+fn ranges_are_taken_of_what_the_machine_gives_the_user_kubelet() {
+    let ids = |line: &str, pods| Ids::of_subids(line, LENGTH, pods);
+    let two = ids("0: kubelet 131072 131072\n", 2).unwrap();
+    let mut taken = BTreeSet::new();
+    for n in 0..2 {
+        taken.insert(choose(&taken, two, &format!("pod-{n}").into()).unwrap());
+    }
+    assert_eq!(taken, [131_072, 196_608].into());
+    assert_eq!(choose(&taken, two, &"pod".into()), None);
+    for (line, pods, why) in [
+        (
+            "0: kubelet 131072 131072",
+            3,
+            "kubelet user assigned IDs are not enough to support 3 pods",
+        ),
+        (
+            "0: kubelet 0 131072",
+            1,
+            "kubelet user assigned ID 0 must be greater or equal to 65536",
+        ),
+        (
+            "0: kubelet 70000 131072",
+            1,
+            "kubelet user assigned ID 70000 is not a multiple of 65536",
+        ),
+        (
+            "0: kubelet 65536 70000",
+            1,
+            "kubelet user assigned IDs length 70000 is not a multiple of 65536",
+        ),
+        ("0: kubelet 65536", 1, "invalid line \"0: kubelet 65536\""),
+        ("", 1, "error parsing line \"\": it must contain only one line"),
+    ] {
+        assert_eq!(ids(line, pods), Err(why.to_owned()), "{line}");
+    }
 }
 
 #[test]

@@ -154,3 +154,31 @@ fn times_of_change_are_kept_while_the_status_is_the_same() {
     assert_eq!(since(&node, "Ready", false), None);
     assert_eq!(since(&node, "DiskPressure", false), None);
 }
+
+#[test]
+fn a_clouds_controller_is_told_the_addresses_the_operator_chose() {
+    let cloud = |ips: &[&str]| Facts {
+        external_cloud: true,
+        ips: ips.iter().map(|ip| ip.parse().unwrap()).collect(),
+        ..facts()
+    };
+    let told = |facts: &Facts| {
+        let node = node(facts, &Labels::new(), &[], &[], Timestamp::UNIX_EPOCH);
+        node["metadata"]["annotations"][PROVIDED_IP].clone()
+    };
+    assert_eq!(told(&cloud(&["10.0.0.1", "fd00::1"])), "10.0.0.1,fd00::1");
+    assert_eq!(told(&cloud(&[])), Value::Null);
+    assert_eq!(told(&facts()), Value::Null);
+    let patch = |facts: &Facts, metadata: Value| corrections(&metadata, facts, &Labels::new());
+    let stale = json!({"annotations": {ATTACH_DETACH: "true", PROVIDED_IP: "10.0.0.9"}});
+    assert_eq!(
+        patch(&facts(), stale.clone()),
+        Some(json!({"metadata": {"annotations": {PROVIDED_IP: null}}}))
+    );
+    assert_eq!(
+        patch(&cloud(&["10.0.0.1"]), stale),
+        Some(json!({"metadata": {"annotations": {PROVIDED_IP: "10.0.0.1"}}}))
+    );
+    let right = json!({"annotations": {ATTACH_DETACH: "true", PROVIDED_IP: "10.0.0.1"}});
+    assert_eq!(patch(&cloud(&["10.0.0.1"]), right), None);
+}

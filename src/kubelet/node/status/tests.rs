@@ -34,6 +34,7 @@ pub(in crate::kubelet::node) fn facts() -> Facts {
             available_bytes: 50 << 30,
         },
         ips: vec!["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()],
+        external_cloud: false,
         max_pods: 110,
         resources: ResourceConfig::default(),
         eviction: EvictionConfig {
@@ -199,4 +200,18 @@ fn pressure_is_told_with_its_own_words_and_time() {
             "NodeHasSufficientPID"
         ]
     );
+}
+
+#[test]
+fn addresses_are_the_clouds_once_it_has_said_some() {
+    let with = |node: Value| {
+        let mut patch = patch(&facts(), &[], at(0));
+        leave_addresses(&mut patch, &node);
+        patch["status"].get("addresses").is_some()
+    };
+    assert!(with(json!({"status": {}})));
+    assert!(with(json!({"status": {"addresses": []}})));
+    assert!(!with(
+        json!({"status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.1"}]}})
+    ));
 }

@@ -20,7 +20,7 @@ use crate::kubelet::notes::Notes;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::stats::node::NodeUse;
 use crate::kubelet::translate::NodeLimits;
-use crate::kubelet::userns::UserRanges;
+use crate::kubelet::userns::{Ids, UserRanges};
 use crate::kubelet::volume::Volumes;
 use crate::kubelet::worker::Marks;
 use crate::model::pod::{Pod, Quantity};
@@ -213,7 +213,7 @@ impl World {
             data: api.clone(),
             events: api.clone(),
             config,
-            users: Arc::new(UserRanges::new(dirs.clone(), 65536)),
+            users: Arc::new(UserRanges::new(dirs.clone(), Ids::all(65536))),
             dirs,
             host_ips: vec!["10.0.0.1".parse().unwrap()],
             limits: NodeLimits {

@@ -40,6 +40,27 @@ fn node() -> NodeLimits {
 }
 
 #[test]
+fn no_score_is_lower_than_the_machine_lets_it_be() {
+    let all = [("cpu", "1"), ("memory", "1Gi")].map(|(name, amount)| (name.into(), Quantity(amount.into())));
+    let both = Resources {
+        requests: all.clone().into(),
+        limits: all.into(),
+    };
+    let score = |pod: &Pod, lowest_oom_score| {
+        let node = NodeLimits {
+            lowest_oom_score,
+            ..node()
+        };
+        of(&node, pod).oom_score_adj
+    };
+    let (guaranteed, best_effort) = (one(both), pod("p", &["a"]));
+    assert_eq!(score(&guaranteed, None), -997);
+    assert_eq!(score(&guaranteed, Some(-500)), -500);
+    assert_eq!(score(&guaranteed, Some(0)), 0);
+    assert_eq!(score(&best_effort, Some(0)), 1000);
+}
+
+#[test]
 fn out_of_memory_kills_the_whole_container_on_cgroup_v2() {
     let group = |v2, single| {
         let node = NodeLimits {
