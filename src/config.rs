@@ -18,6 +18,7 @@ mod names;
 mod resources;
 mod sections;
 mod settings;
+mod shutdown;
 mod tls;
 mod types;
 mod values;
@@ -27,6 +28,7 @@ pub use flags::{Cli, Command, Flags};
 pub use kubelet_flags::KubeletFlags;
 pub use resources::{Amounts, Enforce, Reserved, ResourceConfig};
 pub use sections::levels_of_klog;
+pub use shutdown::{ShutdownConfig, ShutdownPeriod};
 pub use tls::{CIPHER_SUITES, CURVES};
 pub use types::{
     ApiConfig, AuthorizationMode, CgroupDriver, HostConfig, IdentityConfig, ImageGcConfig, KubeletConfig,

@@ -34,6 +34,7 @@ pub mod refs;
 pub mod resize;
 pub mod resources;
 pub mod server;
+pub mod shutdown;
 pub mod source;
 pub mod stats;
 pub mod status;
@@ -47,6 +48,7 @@ use crate::config::{KubeletConfig, ServerConfig};
 use crate::cri::{self, Runtime};
 use crate::model::net::Node;
 use crate::model::pod::Pod;
+use crate::sys::logind::SystemBus;
 use crate::task::DrainSignal;
 use dirs::Dirs;
 use env::ServiceEnv;
@@ -63,6 +65,7 @@ use node::own::OwnNode;
 use node::{NodeAgent, Views};
 use pulse::Pulse;
 use rustls::server::ResolvesServerCert;
+use shutdown::Power;
 use source::Source;
 use stats::Collector;
 use std::fmt;
@@ -166,6 +169,8 @@ impl Kubelet {
             agent,
             images,
         } = self;
+        let power = Power::new(Arc::new(SystemBus));
+        let down = power.down.subscribe();
         let node = pods::NodeSide {
             ips,
             allocatable: agent.allocatable(),
@@ -173,6 +178,7 @@ impl Kubelet {
             machine: agent.facts().machine.clone(),
             own: OwnNode::new(deps.nodes.clone(), deps.own_node.clone(), agent.registered()),
             images: images.clone(),
+            power,
         };
         let source = Arc::new(Source::default());
         let image_gc = Arc::new(ImageGc::new(
@@ -186,6 +192,7 @@ impl Kubelet {
         let views = Views {
             pressures: pressures.subscribe(),
             images: image_gc.listed(),
+            down,
         };
         let agent = agent.showing(views).with_metrics(deps.metrics.clone());
         let pulse = Arc::new(Pulse::default());

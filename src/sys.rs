@@ -3,10 +3,12 @@
 pub mod beneath;
 pub mod cgroup;
 pub mod conntrack;
+pub mod dbus;
 pub mod exec;
 pub mod fs;
 pub mod heap;
 pub mod iptables;
+pub mod logind;
 pub mod machine;
 pub mod mount;
 pub mod netlink;

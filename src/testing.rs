@@ -2,6 +2,7 @@
 
 pub mod fake_api;
 pub mod fake_cri;
+pub mod fake_systemd;
 pub mod builders;
 pub mod fake_tables;
 pub mod malformed;

@@ -62,6 +62,8 @@ mod runtime_class;
 mod security;
 #[path = "cluster/services.rs"]
 mod services;
+#[path = "cluster/shutdown.rs"]
+mod shutdown;
 #[path = "cluster/stream.rs"]
 mod stream;
 #[path = "cluster/stream_end.rs"]
@@ -222,6 +224,8 @@ const ALONE: &[Case] = &[
     ("eviction::memory_pressure", eviction::memory_pressure),
     ("eviction::disk_pressure", eviction::disk_pressure),
     ("eviction::unused_images", eviction::unused_images),
+    ("shutdown::by_priority", shutdown::by_priority),
+    ("shutdown::no_bus", shutdown::no_bus),
     (
         "private_images::node_credentials",
         private_images::node_credentials,
@@ -241,6 +245,7 @@ const OURS: &[&str] = &[
     "join::refused_credentials",
     "join::unreachable_server",
     "logs::links_refused",
+    "shutdown::no_bus",
 ];
 
 /// Needs a CRIU that fits the kernel; ignored where there is none.

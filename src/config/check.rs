@@ -5,11 +5,12 @@ use super::fields::{Effect, Field, Kind};
 use super::gates;
 use super::names::{is_dns_subdomain, taint, taint_of};
 use super::resources::{check_enforced, check_reserved, cpus};
-use super::tls;
 use super::values::{boolean, duration, duration_nanos, quantity};
+use super::{shutdown, tls};
 use crate::model::sysctl::Pattern;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
 
 /// What is wrong with a value of a field, if something is.
@@ -81,11 +82,7 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Bool => Err(not(value, "true or false")),
         Kind::Number if value.is_number() => Ok(()),
         Kind::Number => Err(not(value, "a number")),
-        Kind::Int(least, most) => match value.as_i64() {
-            Some(number) if (least..=most).contains(&number) => Ok(()),
-            Some(number) => Err(format!("{number} is not between {least} and {most}")),
-            None => Err(not(value, "a whole number")),
-        },
+        Kind::Int(least, most) => number(value, &(least..=most)),
         Kind::Quantity if value.as_i64().is_some_and(|number| number >= 0) => Ok(()),
         Kind::Texts => each_text(value, |_| Ok(())),
         Kind::Ips => each_text(value, |text| ip(text).map(drop)),
@@ -98,6 +95,7 @@ fn kind(kind: Kind, value: &Value) -> Result<(), String> {
         Kind::Thresholds => check_thresholds(signals(value)?),
         Kind::Periods => check_periods(signals(value)?),
         Kind::Reclaims => check_reclaims(signals(value)?),
+        Kind::Shutdown => shutdown::check_periods(value),
         Kind::Reserved => check_reserved(value),
         Kind::Enforced => {
             each_text(value, |_| Ok(()))?;
@@ -149,10 +147,25 @@ fn ids(value: &Value) -> Result<(), String> {
     }
 }
 
+/// A whole number within bounds.
+pub(super) fn number(value: &Value, bounds: &RangeInclusive<i64>) -> Result<(), String> {
+    match value.as_i64() {
+        Some(number) if bounds.contains(&number) => Ok(()),
+        Some(number) => Err(format!(
+            "{number} is not between {} and {}",
+            bounds.start(),
+            bounds.end()
+        )),
+        None => Err(not(value, "a whole number")),
+    }
+}
+
+pub(super) fn object<'a>(value: &'a Value, what: &str) -> Result<&'a Map<String, Value>, String> {
+    value.as_object().ok_or_else(|| not(value, what))
+}
+
 fn signals(value: &Value) -> Result<&Map<String, Value>, String> {
-    value
-        .as_object()
-        .ok_or_else(|| not(value, "a map of eviction signals"))
+    object(value, "a map of eviction signals")
 }
 
 fn one_of(words: &[&str], text: &str) -> Result<(), String> {

@@ -63,6 +63,8 @@ pub(super) enum Kind {
     Sysctls,
     /// User ids of one Pod.
     IdsPerPod,
+    /// Periods of a shutdown by priority.
+    Shutdown,
     /// An object or a list nobody reads.
     Any,
 }
@@ -126,6 +128,7 @@ impl Kind {
             | Self::Texts
             | Self::Gates
             | Self::Any
+            | Self::Shutdown
             | Self::Enforced => "TEXT",
         }
     }
@@ -201,8 +204,8 @@ const PORT_OR_NONE: Kind = Kind::Int(0, 65535);
 
 use Kind::{
     Any, Bool, Cgroup, Cpus, Curves, Domain, Duration, Enforced, Gates, IdsPerPod, Ip, Ips, Number, OneOf,
-    Path, PathOrNone, Periods, Quantity, Reclaims, Reserved, Socket, Suites, Sysctls, Taints, Text, Texts,
-    Thresholds, TlsVersion,
+    Path, PathOrNone, Periods, Quantity, Reclaims, Reserved, Shutdown, Socket, Suites, Sysctls, Taints, Text,
+    Texts, Thresholds, TlsVersion,
 };
 
 /// All fields; those that act first.
@@ -286,6 +289,9 @@ pub(super) const FIELDS: &[Field] = &[
     Field::acts("evictionMinimumReclaim", Reclaims, "{}", "eviction-minimum-reclaim", "How much more must be free before a shortage is over, as imagefs.available=2Gi"),
     Field::acts("evictionPressureTransitionPeriod", Duration, r#""5m0s""#, "eviction-pressure-transition-period", "How long a pressure condition stays after the shortage"),
     Field::acts("evictionMaxPodGracePeriod", I32, "0", "eviction-max-pod-grace-period", "Longest grace of a Pod evicted by --eviction-soft, seconds"),
+    Field::acts("shutdownGracePeriod", Duration, r#""0s""#, "", ""),
+    Field::acts("shutdownGracePeriodCriticalPods", Duration, r#""0s""#, "", ""),
+    Field::acts("shutdownGracePeriodByPodPriority", Shutdown, "[]", "", ""),
     Field::acts("localStorageCapacityIsolation", Bool, "true", "local-storage-capacity-isolation", "Evict Pods that write more than their limits of local storage"),
     Field::acts("volumeStatsAggPeriod", Duration, r#""1m0s""#, "volume-stats-agg-period", "How often the disk use of volumes is looked at"),
     Field::acts("imageMinimumGCAge", Duration, r#""2m0s""#, "minimum-image-ttl-duration", "An unused image is kept this long at least"),
@@ -349,9 +355,6 @@ pub(super) const FIELDS: &[Field] = &[
     Field::nothing("logging.options.text.infoBufferSize", Quantity, "log-text-info-buffer-size"),
     Field::nothing("logging.options.json.splitStream", Bool, "log-json-split-stream"),
     Field::nothing("logging.options.json.infoBufferSize", Quantity, "log-json-info-buffer-size"),
-    Field::nothing("shutdownGracePeriod", Duration, ""),
-    Field::nothing("shutdownGracePeriodCriticalPods", Duration, ""),
-    Field::nothing("shutdownGracePeriodByPodPriority", Any, ""),
     Field::nothing("reservedMemory", Any, "reserved-memory"),
     Field::nothing("memoryThrottlingFactor", Number, ""),
     Field::nothing("tracing.endpoint", Text, ""),

@@ -18,6 +18,10 @@ const RESTART_ALL: &str = "RestartAllContainersOnContainerExits";
 const RESIZE_WHOLE: &str = "InPlacePodLevelResourcesVerticalScaling";
 /// So can those of an init container that ends.
 const RESIZE_INIT: &str = "InPlacePodVerticalScalingInitContainers";
+/// The machine waits for its Pods when it goes down (KEP-2000).
+const SHUTDOWN: &str = "GracefulNodeShutdown";
+/// In the order of their priorities (KEP-2712).
+const BY_PRIORITY: &str = "GracefulNodeShutdownBasedOnPodPriority";
 /// Features of kubelet 1.36 that the Node declares, sorted: those it really has. Each has a gate of its name, beta and on.
 const FEATURES: &[&str] = &[WEBSOCKETS, RESIZE_WHOLE, RESIZE_INIT, RESTART_ALL];
 
@@ -88,6 +92,16 @@ impl<'a> Set<'a> {
         self.is_on(ENSURE_PULLED)
     }
 
+    /// Whether a shutdown of the machine waits for Pods.
+    pub(super) fn graceful_shutdown(&self) -> bool {
+        self.is_on(SHUTDOWN)
+    }
+
+    /// Whether each priority may have a time of its own.
+    pub(super) fn shutdown_by_priority(&self) -> bool {
+        self.is_on(BY_PRIORITY)
+    }
+
     /// The features the Node declares, sorted.
     pub(super) fn declared(&self) -> Vec<&'static str> {
         let all = FEATURES.iter().copied().filter(|name| self.is_on(name));
@@ -97,9 +111,10 @@ impl<'a> Set<'a> {
     /// Those without an effect.
     pub(super) fn in_vain(&self) -> Vec<&'a str> {
         let names = self.0.as_object().into_iter().flat_map(Map::keys);
+        let act = [DECLARED, ENSURE_PULLED, SHUTDOWN, BY_PRIORITY];
         names
             .map(|name| &**name)
-            .filter(|name| ![DECLARED, ENSURE_PULLED].contains(name) && !FEATURES.contains(name))
+            .filter(|name| !act.contains(name) && !FEATURES.contains(name))
             .collect()
     }
 }

@@ -7,6 +7,7 @@ use super::images;
 use super::names::{is_dns_subdomain, label, taint_of};
 use super::resources;
 use super::settings::Settings;
+use super::shutdown;
 use super::values::quantity;
 use super::{
     ApiConfig, AuthorizationMode, CgroupDriver, Error, Flags, HostConfig, IdentityConfig, KubeletConfig,
@@ -164,6 +165,7 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
         max_images: usize::try_from(settings.number::<i64>("nodeStatusMaxImages")).ok(),
         resources: resources::config(settings)?,
         host: host(settings),
+        shutdown: shutdown::config(settings)?,
         declared_features: gates::Set(settings.value("featureGates")).declared(),
     })
 }

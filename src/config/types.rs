@@ -2,6 +2,7 @@
 
 use super::eviction::EvictionConfig;
 use super::resources::ResourceConfig;
+use super::shutdown::ShutdownConfig;
 use crate::model::sysctl::Pattern;
 use clap::ValueEnum;
 use serde::Serialize;
@@ -88,6 +89,8 @@ pub struct KubeletConfig {
     pub resources: ResourceConfig,
     /// What is changed of the machine, or demanded.
     pub host: HostConfig,
+    /// How long Pods may take when the machine goes down.
+    pub shutdown: ShutdownConfig,
     /// Features the Node declares, sorted; none without the feature gate `NodeDeclaredFeatures`.
     pub declared_features: Vec<&'static str>,
 }

@@ -54,9 +54,10 @@ impl Rejection {
 }
 
 /// Reasons that are counted by name.
-const LABELS: [&str; 12] = [
+const LABELS: [&str; 13] = [
     "AppArmor",
     "Evicted",
+    "NodeShutdown",
     "OutOfcpu",
     "OutOfephemeral-storage",
     "OutOfmemory",
@@ -149,6 +150,11 @@ impl Finding {
             Self::Predicate((name, why)) => Rejection::new(*name, format!("Predicate {name} failed: {why}")),
         }
     }
+}
+
+/// Why every Pod is turned away while the machine goes down.
+pub fn shutting_down() -> Rejection {
+    Rejection::new("NodeShutdown", "Pod was rejected as the node is shutting down.")
 }
 
 /// The system the Pod is made for.

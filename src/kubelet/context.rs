@@ -13,6 +13,7 @@ use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::notes::Notes;
 use crate::kubelet::probe::Probes;
 use crate::kubelet::refs;
+use crate::kubelet::shutdown::Power;
 use crate::kubelet::translate::NodeLimits;
 use crate::kubelet::userns::UserRanges;
 use crate::kubelet::volume::Volumes;
@@ -78,6 +79,8 @@ pub struct Context {
     pub starts: Semaphore,
     /// What keeps the node alive when it runs out of something.
     pub care: Care,
+    /// Whether the machine goes down.
+    pub power: Power,
     /// What is counted.
     pub metrics: KubeletMetrics,
     /// Now.

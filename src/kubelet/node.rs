@@ -58,6 +58,8 @@ pub struct Views {
     pub pressures: watch::Receiver<Pressures>,
     /// Images of the node.
     pub images: watch::Receiver<Arc<[v1::Image]>>,
+    /// The machine goes down.
+    pub down: watch::Receiver<bool>,
 }
 
 impl Default for Views {
@@ -66,6 +68,7 @@ impl Default for Views {
         Self {
             pressures: watch::Sender::default().subscribe(),
             images: watch::channel(Arc::new([]) as Arc<[_]>).1,
+            down: watch::Sender::default().subscribe(),
         }
     }
 }
@@ -239,7 +242,7 @@ async fn lease_loop(
 /// What the runtime says: why the node is not ready, if it is not.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Health {
-    problem: Option<Box<str>>,
+    problems: Vec<String>,
     /// `containerd://2.4.2`, once known.
     runtime: Option<Box<str>>,
     /// What the runtime can do, while it answers.
@@ -251,11 +254,11 @@ async fn ask_loop(runtime: Arc<dyn Runtime>, tell: watch::Sender<Option<Health>>
     let mut version = None;
     loop {
         let status = runtime.status(false).await;
-        let problem = match &status {
-            Ok(answer) => status::problem(Ok(answer.status.as_ref().unwrap_or(&Default::default()))),
+        let problems = match &status {
+            Ok(answer) => status::problems(Ok(answer.status.as_ref().unwrap_or(&Default::default()))),
             Err(error) => {
                 version = None;
-                status::problem(Err(&error.to_string()))
+                status::problems(Err(&error.to_string()))
             }
         };
         if version.is_none() && status.is_ok() {
@@ -265,13 +268,13 @@ async fn ask_loop(runtime: Arc<dyn Runtime>, tell: watch::Sender<Option<Health>>
                 .ok()
                 .map(|v| format!("{}://{}", v.runtime_name, v.runtime_version).into());
         }
-        let pause = if problem.is_none() {
+        let pause = if problems.is_empty() {
             ASK_READY
         } else {
             ASK_NOT_READY
         };
         let health = Some(Health {
-            problem: problem.map(Into::into),
+            problems,
             runtime: version.clone(),
             abilities: status.as_ref().ok().map(RuntimeAbilities::new),
         });

@@ -14,6 +14,8 @@ use super::observe::{News, Observer};
 use super::probe::Probes;
 use super::pulse::Pulse;
 use super::resources::List;
+use super::shutdown::Power;
+use super::shutdown::manage::Shutdown;
 use super::source::Source;
 use super::translate::NodeLimits;
 use super::userns::UserRanges;
@@ -60,6 +62,8 @@ pub(super) struct NodeSide {
     pub(super) machine: Machine,
     /// Its Node.
     pub(super) own: OwnNode,
+    /// Whether it goes down.
+    pub(super) power: Power,
 }
 
 /// Runs pods until the process ends.
@@ -192,6 +196,7 @@ fn context(
         cgroups,
         services: deps.services,
         care,
+        power: node.power,
         starts: Semaphore::new(PARALLEL_STARTS),
         clock,
     }
@@ -244,7 +249,8 @@ pub(super) async fn serve(
         tokio::join!(
             side.observer.run(drain.clone()),
             side.feed(changes, tell_listed),
-            side.rounds(listed),
+            side.rounds(listed.clone()),
+            Shutdown::new(side.context.clone(), side.workers.clone()).run(listed),
             Evictor::new(side.context.clone(), side.workers.clone()).run(),
             side.beat(&pulse)
         )

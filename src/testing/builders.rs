@@ -56,6 +56,7 @@ pub fn kubelet_config() -> KubeletConfig {
         max_images: Some(50),
         resources: Default::default(),
         host: Default::default(),
+        shutdown: Default::default(),
         declared_features: Vec::new(),
     }
 }

@@ -117,6 +117,10 @@ fn another(field: &Field, default: &Value) -> (Value, String) {
             json!([{"key": "a", "value": "b", "effect": "NoSchedule"}]),
             "a=b:NoSchedule".into(),
         ),
+        Kind::Shutdown => (
+            json!([{"priority": 7, "shutdownGracePeriodSeconds": 9}]),
+            String::new(),
+        ),
         Kind::Gates => (
             json!({"ExtendWebSocketsToKubelet": false}),
             "ExtendWebSocketsToKubelet=false".into(),
@@ -161,6 +165,12 @@ fn every_field_that_acts_changes_something_and_its_flag_does_the_same() {
                 "",
             ),
             ("imageMaximumGCAge", "imageMinimumGCAge", json!("1s"), ""),
+            (
+                "shutdownGracePeriodCriticalPods",
+                "shutdownGracePeriod",
+                json!("1h"),
+                "",
+            ),
             (
                 "preloadedImagesVerificationAllowlist",
                 "imagePullCredentialsVerificationPolicy",

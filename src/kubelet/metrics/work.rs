@@ -1,9 +1,12 @@
 //! What was done for Pods besides starting them: volumes, images, status, ends of containers, refusals.
 
 use super::{Buckets, Counters, Durations, Gauges, KubeletMetrics, Labels, durations, one};
+use crate::kubelet::shutdown::record::Record;
 use crate::model::PodUid;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStatus, PodStatus};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::collections::HashMap;
@@ -28,6 +31,8 @@ pub(super) struct Work {
     ended: Counters,
     refused: Counters,
     preempted: Counters,
+    shutdown_start: Gauge,
+    shutdown_end: Gauge,
     /// Protects which volumes each Pod wants, and has, by plugin.
     of_pods: Mutex<HashMap<(State, PodUid), Vec<&'static str>>>,
 }
@@ -43,6 +48,8 @@ impl Default for Work {
             ended: Family::default(),
             refused: Family::default(),
             preempted: Family::default(),
+            shutdown_start: Gauge::default(),
+            shutdown_end: Gauge::default(),
             of_pods: Mutex::default(),
         }
     }
@@ -53,6 +60,8 @@ impl Work {
     pub(super) fn register(&self, all: &mut Registry) {
         all.register("kubelet_admission_rejections", "[ALPHA] Cumulative number pod admission rejections by the Kubelet.", self.refused.clone());
         all.register("kubelet_containers_per_pod_count", "[ALPHA] The number of containers per pod.", self.containers.clone());
+        all.register("kubelet_graceful_shutdown_end_time_seconds", "[ALPHA] Last graceful shutdown end time since unix epoch in seconds", self.shutdown_end.clone());
+        all.register("kubelet_graceful_shutdown_start_time_seconds", "[ALPHA] Last graceful shutdown start time since unix epoch in seconds", self.shutdown_start.clone());
         all.register("kubelet_image_pull_duration_seconds", "[ALPHA] Duration in seconds to pull an image.", self.pull_took.clone());
         all.register("kubelet_pod_status_sync_duration_seconds", "[ALPHA] Duration in seconds to sync a pod status update. Measures time from detection of a change to pod status until the API is successfully updated for that pod, even if multiple intevening changes to pod status occur.", self.status_took.clone());
         all.register("kubelet_preemptions", "[ALPHA] Cumulative number of pod preemptions by preemption resource", self.preempted.clone());
@@ -112,6 +121,13 @@ impl KubeletMetrics {
     pub fn volumes_removed(&self, uid: &PodUid) {
         self.0.work.count_volumes(State::Desired, uid, None);
         self.0.work.count_volumes(State::Actual, uid, None);
+    }
+
+    /// When the last shutdown of the machine began and ended, whole seconds; 0 for what is not known.
+    pub fn shutdown(&self, record: Record) {
+        let seconds = |time: Option<Timestamp>| time.map_or(0, Timestamp::as_second);
+        self.0.work.shutdown_start.set(seconds(record.start));
+        self.0.work.shutdown_end.set(seconds(record.end));
     }
 
     /// An image of this many bytes (0: nobody knows) was downloaded.

@@ -4,7 +4,7 @@ use super::register::{self, Existing};
 use super::status::{self, Condition, Facts};
 use super::{Health, NodeAgent, disk, extras};
 use crate::api::EventType;
-use crate::kubelet::refs;
+use crate::kubelet::{refs, shutdown};
 use crate::sys::usage;
 use crate::task::{Backoff, SayOnce};
 use jiff::Timestamp;
@@ -80,6 +80,7 @@ impl Keeper {
                 changed = self.health.changed() => if changed.is_err() { return },
                 // Their sender lives as long as the agent; without it there is nothing to wait for.
                 Ok(()) = self.agent.views.pressures.changed() => {}
+                Ok(()) = self.agent.views.down.changed() => {}
             }
         }
     }
@@ -100,8 +101,11 @@ impl Keeper {
         agent.facts.disk = disk(&agent.config.root_dir);
         let pressures = agent.views.pressures.borrow_and_update().clone();
         let before = std::mem::take(&mut self.conditions);
-        self.conditions =
-            status::conditions(&before, health.problem.as_deref(), &pressures, Timestamp::now());
+        let mut problems = health.problems;
+        if *agent.views.down.borrow_and_update() {
+            problems.push(shutdown::NOT_READY.to_owned());
+        }
+        self.conditions = status::conditions(&before, &problems, &pressures, Timestamp::now());
         self.announce();
         self.announce_pressures(&before);
     }

@@ -55,16 +55,22 @@ pub struct Condition {
     pub since: Timestamp,
 }
 
-/// The conditions now; times of change are taken over from `before`. `problem` is why the node is not ready.
+/// The conditions now; times of change are taken over from `before`. `problems` are why the node is not ready.
 pub fn conditions(
     before: &[Condition],
-    problem: Option<&str>,
+    problems: &[String],
     pressures: &Pressures,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let ready = match problem {
-        None => ("Ready", true, "KubeletReady", "kubelet is posting ready status"),
-        Some(problem) => ("Ready", false, "KubeletNotReady", problem),
+    // As Go writes several errors.
+    let listed;
+    let ready = match problems {
+        [] => ("Ready", true, "KubeletReady", "kubelet is posting ready status"),
+        [one] => ("Ready", false, "KubeletNotReady", &**one),
+        several => {
+            listed = format!("[{}]", several.join(", "));
+            ("Ready", false, "KubeletNotReady", &*listed)
+        }
     };
     let pressure = |pressure: Pressure| {
         let holds = pressures.contains(&pressure);
@@ -128,11 +134,11 @@ pub fn pressure_event(condition: &Condition) -> Option<&'static str> {
     })
 }
 
-/// Why the node is not ready, in kubelet's words, from the runtime's own conditions; `None` when it is.
-pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<String> {
+/// Why the node is not ready, in kubelet's words, from the runtime's own conditions; nothing when it is.
+pub fn problems(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Vec<String> {
     let status = match runtime {
         Ok(status) => status,
-        Err(error) => return Some(format!("container runtime is down: {error}")),
+        Err(error) => return vec![format!("container runtime is down: {error}")],
     };
     let failed = |kind: &str| match status.conditions.iter().find(|c| c.r#type == kind) {
         Some(condition) if condition.status => None,
@@ -148,11 +154,7 @@ pub fn problem(runtime: Result<&crate::cri::v1::RuntimeStatus, &str>) -> Option<
     let network = failed("NetworkReady").map(|(reason, message)| {
         format!("container runtime network not ready: NetworkReady=false reason:{reason} message:{message}")
     });
-    match (runtime, network) {
-        (None, None) => None,
-        (Some(one), None) | (None, Some(one)) => Some(one),
-        (Some(runtime), Some(network)) => Some(format!("[{runtime}, {network}]")),
-    }
+    runtime.into_iter().chain(network).collect()
 }
 
 /// The whole status as JSON, for a create or, with `addresses` replaced, for a strategic merge patch.

@@ -108,6 +108,7 @@ fn start(server: Arc<Server>, cri: FakeCri) -> World {
     let views = Views {
         pressures: pressures.subscribe(),
         images: images.subscribe(),
+        ..Views::default()
     };
     let runtime = Arc::new(cri.clone());
     let mut agent = NodeAgent::new(config, ips, runtime, server.clone(), server.clone())

@@ -6,6 +6,7 @@ mod hooks;
 mod recover;
 mod resize;
 mod restart_all;
+mod shutdown;
 mod world;
 
 use crate::model::PodUid;

@@ -55,6 +55,10 @@ impl Workers {
             verdict = self.verdict(pod, &others, &node, groups);
         }
         match verdict {
+            // The last of all reasons, but nobody has to go for a Pod that does not start.
+            Verdict::Admitted | Verdict::Preempts { .. } if self.context.power.goes_down() => {
+                Some(admit::shutting_down())
+            }
             Verdict::Admitted => None,
             Verdict::Preempts { victims, lacks } => {
                 let victims: Vec<_> = victims.into_iter().filter_map(|at| others.get(at)).collect();

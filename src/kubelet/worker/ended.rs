@@ -41,6 +41,14 @@ impl Workers {
         }
     }
 
+    /// Waits until the API server knows what was to be told of the Pod.
+    pub async fn told(&self, uid: &PodUid) {
+        let slot = self.slots().get(uid).cloned();
+        if let Some(slot) = slot {
+            slot.reporter.flush().await;
+        }
+    }
+
     /// Removes the containers of Pods that have ended, with their logs.
     pub async fn forget_ended(&self) {
         let slots: Vec<_> = self

@@ -25,6 +25,7 @@ const PACKAGES: &[Package] = &[
         "busybox-static",
         &["/var/lib/dpkg/info/busybox-static.list", "/bin/busybox.static"],
     ),
+    ("dbus", &["/usr/bin/dbus-daemon", "/bin/dbus-daemon"]),
     ("debootstrap", &["/usr/sbin/debootstrap"]),
     ("gcc", &["/usr/bin/gcc"]),
     ("libc6-dev", &["/usr/include/stdio.h"]),

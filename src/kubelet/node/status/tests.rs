@@ -103,18 +103,19 @@ fn a_patch_replaces_the_addresses() {
 
 #[test]
 fn conditions_keep_the_time_of_their_last_change() {
-    let first = conditions(&[], Some("no network"), &Pressures::new(), at(10));
+    let first = conditions(&[], &["no network".into()], &Pressures::new(), at(10));
     let ready = |all: &[Condition]| all.iter().find(|c| c.kind == "Ready").unwrap().clone();
     assert_eq!(
         (ready(&first).reason, ready(&first).since),
         ("KubeletNotReady", at(10))
     );
-    let same = conditions(&first, Some("still no network"), &Pressures::new(), at(20));
+    let both = ["still no network".into(), "node is shutting down".into()];
+    let same = conditions(&first, &both, &Pressures::new(), at(20));
     assert_eq!(
         (&*ready(&same).message, ready(&same).since),
-        ("still no network", at(10))
+        ("[still no network, node is shutting down]", at(10))
     );
-    let turned = conditions(&same, None, &Pressures::new(), at(30));
+    let turned = conditions(&same, &[], &Pressures::new(), at(30));
     assert_eq!((ready(&turned).status, ready(&turned).since), (true, at(30)));
     let others: Vec<_> = turned
         .iter()
@@ -129,7 +130,7 @@ fn conditions_keep_the_time_of_their_last_change() {
 }
 
 #[test]
-fn the_runtimes_conditions_make_the_problem() {
+fn the_runtimes_conditions_make_the_problems() {
     let condition = |kind: &str, status, message: &str| RuntimeCondition {
         r#type: kind.into(),
         status,
@@ -146,27 +147,30 @@ fn the_runtimes_conditions_make_the_problem() {
             condition("NetworkReady", network, message),
         ],
     };
-    assert_eq!(problem(Ok(&status(true, ""))), None);
+    assert!(problems(Ok(&status(true, ""))).is_empty());
     assert_eq!(
-        problem(Ok(&status(false, "cni plugin not initialized"))).unwrap(),
-        "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni plugin not initialized"
+        problems(Ok(&status(false, "cni plugin not initialized"))),
+        [
+            "container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:cni plugin not initialized"
+        ]
     );
     assert_eq!(
-        problem(Err("connect: no such file")).unwrap(),
-        "container runtime is down: connect: no such file"
+        problems(Err("connect: no such file")),
+        ["container runtime is down: connect: no such file"]
     );
-    assert!(
-        problem(Ok(&RuntimeStatus::default())).is_some(),
+    assert_eq!(
+        problems(Ok(&RuntimeStatus::default())).len(),
+        2,
         "silence is not readiness"
     );
 }
 
 #[test]
 fn pressure_is_told_with_its_own_words_and_time() {
-    let calm = conditions(&[], None, &Pressures::new(), at(10));
+    let calm = conditions(&[], &[], &Pressures::new(), at(10));
     let short = conditions(
         &calm,
-        None,
+        &[],
         &Pressures::from([Pressure::Memory, Pressure::Disk, Pressure::Pid]),
         at(20),
     );

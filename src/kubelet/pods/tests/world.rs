@@ -1,8 +1,9 @@
 //! A node in memory, and lives of an agent on it.
 
 use super::super::serve;
+use super::shutdown::FakeLogind;
 use crate::api::{Change, ConfigObject};
-use crate::config::{EvictionConfig, KubeletConfig};
+use crate::config::{EvictionConfig, KubeletConfig, ShutdownConfig};
 use crate::kubelet::cgroup::PodCgroups;
 use crate::kubelet::cgroup::names::Names;
 use crate::kubelet::cgroup::plan::Rules;
@@ -18,6 +19,7 @@ use crate::kubelet::metrics::KubeletMetrics;
 use crate::kubelet::node::own::OwnNode;
 use crate::kubelet::notes::Notes;
 use crate::kubelet::probe::Probes;
+use crate::kubelet::shutdown::Power;
 use crate::kubelet::stats::node::NodeUse;
 use crate::kubelet::translate::NodeLimits;
 use crate::kubelet::userns::{Ids, UserRanges};
@@ -51,6 +53,10 @@ pub(super) struct World {
     pub(super) eviction: EvictionConfig,
     /// What there is, and what Pods use of it.
     pub(super) usage: Arc<FakeUsage>,
+    /// How long Pods may take when the machine goes down.
+    pub(super) shutdown: ShutdownConfig,
+    /// Who says that it does.
+    pub(super) logind: FakeLogind,
     /// The conditions the last life has told.
     pub(super) pressures: watch::Sender<Pressures>,
 }
@@ -108,6 +114,8 @@ impl World {
             now,
             eviction: EvictionConfig::default(),
             usage: Arc::default(),
+            shutdown: ShutdownConfig::default(),
+            logind: FakeLogind::default(),
             pressures: watch::Sender::default(),
         }
     }
@@ -230,6 +238,7 @@ impl World {
             services,
             starts: Semaphore::new(PARALLEL_STARTS),
             care,
+            power: Power::new(Arc::new(self.logind.clone())),
             metrics: crate::kubelet::metrics::KubeletMetrics::default(),
             clock,
         }
@@ -241,6 +250,7 @@ impl World {
             pod_logs_dir: self.path("logs"),
             cluster_dns: vec!["10.96.0.10".parse().unwrap()],
             eviction: self.eviction.clone(),
+            shutdown: self.shutdown.clone(),
             ..kubelet_config()
         }
     }
