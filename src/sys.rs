@@ -15,5 +15,6 @@ pub mod netlink;
 pub mod netns;
 pub mod process;
 pub mod sysctl;
+pub mod systemd;
 pub mod tcp;
 pub mod usage;

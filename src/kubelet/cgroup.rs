@@ -1,9 +1,9 @@
 //! The cgroups of Pods: made, given what they may use, and removed. `names` and `plan` decide; this writes.
 //!
-//! With the systemd driver every cgroup is a slice. systemd makes a Pod's by itself when the runtime asks for a scope
-//! inside, and removes it when it is empty. What a slice may use is systemd's to write too: it puts its own values over
-//! those of anybody else. Upstream tells it over D-Bus, which is not spoken here, so with that driver only containers
-//! are held to their limits, and Pods, classes and the node are not; the log says so at the start.
+//! With the systemd driver every cgroup is a slice. What a slice may use is systemd's to write: it puts its own values
+//! over those of anybody else, so it is told over D-Bus, and then the files are written as with the other driver. Where
+//! systemd does not do it, the log says so and Pods start nevertheless: systemd makes slices by itself when the runtime
+//! asks for a scope inside, and containers are held to their limits by the runtime.
 
 pub(super) mod keeper;
 pub mod names;
@@ -14,10 +14,14 @@ use crate::model::cgroup::CgroupSettings;
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use crate::sys::cgroup::{self, Cgroups, Version};
+use crate::sys::systemd::{self, Systemd};
+use crate::task::SayOnce;
 use names::Names;
 use plan::Rules;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Where a Pod's cgroup may be.
 const CLASSES: [Qos; 3] = [Qos::Guaranteed, Qos::Burstable, Qos::BestEffort];
@@ -30,6 +34,10 @@ pub struct PodCgroups {
     /// `None`: Pods have none of their own (`cgroupsPerQOS: false`).
     names: Option<Names>,
     rules: Rules,
+    /// Makes slices, with the systemd driver.
+    systemd: Option<Systemd>,
+    /// What systemd has refused.
+    said: Mutex<SayOnce>,
     /// Pods have come, gone or changed.
     changed: Notify,
 }
@@ -41,7 +49,18 @@ impl PodCgroups {
             kernel,
             names,
             rules,
+            systemd: None,
+            said: Mutex::new(SayOnce::new(Duration::from_secs(600))),
             changed: Notify::new(),
+        }
+    }
+
+    /// The same, with slices made by systemd.
+    #[must_use]
+    pub fn with_systemd(self, systemd: Systemd) -> Self {
+        Self {
+            systemd: Some(systemd),
+            ..self
         }
     }
 
@@ -62,9 +81,12 @@ impl PodCgroups {
         names.map_or_else(String::new, |names| names.pod(qos::class(pod), &pod.metadata.uid))
     }
 
-    /// The kernel's side of things, where we write it ourselves.
+    /// The kernel's side of things, where there is something for us to write.
     fn ours(&self) -> Option<(&Arc<Cgroups>, &Names)> {
-        let names = self.names.as_ref().filter(|names| !names.systemd);
+        let names = self
+            .names
+            .as_ref()
+            .filter(|names| !names.systemd || self.systemd.is_some());
         self.kernel.as_ref().zip(names)
     }
 
@@ -106,10 +128,24 @@ impl PodCgroups {
                 if left > 0 {
                     tracing::warn!(pod.uid = %uid, cgroup = %name, processes = left, "processes outlived their containers: killed");
                 }
+                if let Some(systemd) = &self.systemd {
+                    self.note(systemd.stop(&name).await);
+                }
             }
             kernel.remove(&name).await.map_err(|error| error.to_string())?;
         }
         Ok(())
+    }
+
+    /// True when systemd has done it; says now and then when it has not.
+    fn note(&self, done: systemd::Result<()>) -> bool {
+        let Err(error) = done else { return true };
+        let text = error.to_string();
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.say(&text, Instant::now()).is_some() {
+            tracing::warn!(error = %text, "systemd does not keep the slice: only containers are held to their limits");
+        }
+        false
     }
 
     /// Pods that have a cgroup.
@@ -131,6 +167,16 @@ impl PodCgroups {
             return Ok(());
         };
         let kernel = kernel.clone();
+        let settings = match &self.systemd {
+            Some(systemd) => {
+                let v2 = kernel.version() == Version::V2;
+                if !self.note(systemd.give(&name, &settings, v2).await) {
+                    return Ok(());
+                }
+                systemd::unit::rounded(&settings)
+            }
+            None => settings,
+        };
         let work = move || -> cgroup::Result<()> {
             kernel.ensure(&name)?;
             kernel.apply(&name, &settings)

@@ -29,6 +29,7 @@ use crate::model::PodUid;
 use crate::model::machine::Machine;
 use crate::model::pod::{Pod, Quantity};
 use crate::sys::cgroup::{Cgroups, Version};
+use crate::sys::systemd::Systemd;
 use crate::sys::{heap, machine};
 use crate::task::{DrainSignal, SayOnce};
 use jiff::Timestamp;
@@ -147,11 +148,6 @@ fn context(
             "cgroup controllers are missing: pods are not held to what these count"
         );
     }
-    if systemd && config.cgroups_per_qos {
-        tracing::warn!(
-            "cgroups are systemd's: containers are held to their limits, but Pods, classes and the node as a whole are not"
-        );
-    }
     let names = config.cgroups_per_qos.then(|| Names {
         root: deps.config.cgroup_root.clone(),
         systemd,
@@ -165,7 +161,10 @@ fn context(
         pids: config.pod_pids,
         page_sizes: limits.page_sizes.clone(),
     };
-    let cgroups = PodCgroups::new(cgroups.map(Arc::new), names, rules);
+    let mut cgroups = PodCgroups::new(cgroups.map(Arc::new), names, rules);
+    if systemd {
+        cgroups = cgroups.with_systemd(Systemd::default());
+    }
     let users = Arc::new(UserRanges::new(dirs.clone(), deps.host.ids));
     let clock: Clock = Arc::new(Timestamp::now);
     let marks = marks.clone();

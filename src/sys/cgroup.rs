@@ -1,8 +1,8 @@
 //! cgroup directories for pods, on v1, hybrid and v2 machines (cgroupfs driver).
 //!
 //! A cgroup is named by its path from the hierarchy's root, as `/kubepods/burstable/pod<uid>`; on v1 that path is made
-//! in every mounted hierarchy. With the systemd driver nothing here is needed to *make* a pod's slice: systemd makes
-//! parents on its own when the runtime asks for a scope inside.
+//! in every mounted hierarchy. With the systemd driver [`super::systemd`] makes a pod's slice, and the files are written
+//! after it.
 //!
 //! What a cgroup is given is a [`CgroupSettings`]; `files` knows the kernel's names for it.
 //!
@@ -439,7 +439,7 @@ fn remove_tree(path: &Path) -> Result<()> {
     }
 }
 
-mod files;
+pub(super) mod files;
 pub mod usage;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::builders::{container, pod};
+use crate::testing::fake_systemd::{FakeSystemd, PrivateBus};
 
 fn names(systemd: bool) -> Option<Names> {
     let root = "/".into();
@@ -76,4 +77,39 @@ async fn without_cgroups_of_their_own_nothing_is_made() {
     let none = PodCgroups::new(None, self::names(false), Rules::default());
     none.create(&pod("p", &["c"])).await.unwrap();
     assert!(!none.v2() && none.pods().is_empty());
+}
+
+#[tokio::test]
+async fn slices_are_systemds_and_a_machine_without_it_starts_pods_nevertheless() {
+    let place = tempfile::tempdir().unwrap();
+    let bus = PrivateBus::start(place.path());
+    let machine = FakeSystemd::start(bus.address(), place.path().into())
+        .await
+        .unwrap();
+    let class = "kubepods.slice/kubepods-besteffort.slice";
+    let slice = "kubepods-besteffort-poduid_p.slice";
+    let own = format!("{class}/{slice}");
+    let (dir, kernel) = tree(&["kubepods.slice", class, &own]);
+    let rules = Rules {
+        pids: Some(77),
+        ..Rules::default()
+    };
+    let cgroups = PodCgroups::new(Some(kernel), names(true), rules).with_systemd(Systemd::at(bus.address()));
+    let p = pod("p", &["c"]);
+    cgroups.create(&p).await.unwrap();
+    assert_eq!(cgroups.pods(), [p.metadata.uid.clone()]);
+    let units = machine.units();
+    assert_eq!(units.keys().collect::<Vec<_>>(), [slice]);
+    let unit = &units[slice];
+    assert_eq!(unit.get("CPUWeight"), Some(&1u64.into()));
+    assert_eq!(unit.get("TasksMax"), Some(&77u64.into()));
+    let pids = || std::fs::read_to_string(dir.path().join(&own).join("pids.max")).unwrap();
+    assert_eq!(pids(), "77");
+    // The files of this tree stay, which no kernel's do.
+    cgroups.remove(&p.metadata.uid).await.unwrap_err();
+    assert!(machine.units().is_empty());
+    drop((machine, bus));
+    std::fs::write(dir.path().join(&own).join("pids.max"), "max").unwrap();
+    cgroups.create(&p).await.unwrap();
+    assert_eq!(pids(), "max", "what systemd does not know it would put back");
 }

@@ -66,7 +66,7 @@ pub(super) fn writes(settings: &CgroupSettings, v2: bool) -> Vec<Write> {
 
 /// `cpu.shares` (2 to 262144) → `cpu.weight` (1 to 10000) in a straight line, as kubelet does for the cgroups it makes
 /// itself. (Runtimes bend the line since 2025, so that 1024 is 100; see [`super::cpu_weight`].)
-pub(super) fn weight(shares: u64) -> u64 {
+pub(crate) fn weight(shares: u64) -> u64 {
     1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142
 }
 
