@@ -243,7 +243,9 @@ pub(crate) fn killed(lab: &Lab) -> Result<()> {
 
     for name in ["pulling", "hook", "again"] {
         let pod = here.ready(name)?;
-        ensure!(restarts(&pod) == 0, "{}", kube::describe_pod(&pod));
+        // Upstream counts a container it had created and not started; we make it anew under the same number.
+        let most = u64::from(lab.upstream && name == "pulling");
+        ensure!(restarts(&pod) <= most, "{}", kube::describe_pod(&pod));
     }
     ensure!(case.pod("again")?["metadata"]["uid"] != again["metadata"]["uid"]);
     let looped = case.pod("crash")?;
