@@ -26,6 +26,7 @@ use crate::kubelet::{dns, resize};
 use crate::model::pod::Pod;
 use crate::model::{ContainerId, PodUid};
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
 /// gRPC errors as Go prints them, which is what people know from kubelet's events.
 fn words(error: &cri::Error) -> String {
@@ -97,14 +98,18 @@ async fn users(context: &Context, pod: &Pod) -> Result<v1::UserNamespace, String
     range.map_err(|error| format!("user namespace: {error}"))
 }
 
-/// Creates the Pod's cgroup, log directory and sandbox. The error is the message of the Pod's waiting reason.
+/// Creates the Pod's cgroup, log directory and sandbox, unless `cancel` comes before that: the Pod is going away. The
+/// error is the message of the Pod's waiting reason.
 pub async fn create_sandbox(
     context: &Context,
     pod: &Pod,
-    attempt: u32,
-    seen: Timestamp,
+    (attempt, seen): (u32, Timestamp),
+    cancel: &CancellationToken,
 ) -> Result<(), String> {
-    let made = try_create_sandbox(context, pod, attempt, seen).await;
+    let made = try_create_sandbox(context, pod, (attempt, seen), cancel).await;
+    if cancel.is_cancelled() {
+        return made;
+    }
     context.metrics.pod_started(pod, made.is_ok());
     if let Err(message) = &made {
         let text = format!("Failed to create pod sandbox: {message}");
@@ -116,8 +121,8 @@ pub async fn create_sandbox(
 async fn try_create_sandbox(
     context: &Context,
     pod: &Pod,
-    attempt: u32,
-    seen: Timestamp,
+    (attempt, seen): (u32, Timestamp),
+    cancel: &CancellationToken,
 ) -> Result<(), String> {
     let handler = runtime_handler(context, pod).await?;
     let (config, _, warnings) = sandbox_config(context, pod, attempt, seen).await?;
@@ -140,6 +145,9 @@ async fn try_create_sandbox(
         .acquire()
         .await
         .expect("the semaphore is never closed");
+    if cancel.is_cancelled() {
+        return Ok(());
+    }
     let begin = tokio::time::Instant::now();
     let made = context.runtime.run_pod_sandbox(&config, &handler).await;
     context

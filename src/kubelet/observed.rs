@@ -9,7 +9,7 @@ use std::net::IpAddr;
 pub struct Observed {
     /// Sandboxes, newest (highest attempt, then creation time) first.
     pub sandboxes: Vec<Sandbox>,
-    /// Containers, newest first within a name.
+    /// Containers, newest (highest attempt) first within a name.
     pub containers: Vec<ContainerState>,
 }
 
@@ -106,16 +106,16 @@ pub struct Limits {
 }
 
 impl Observed {
-    /// The newest instance of a container.
+    /// The newest instance of a container: that of the highest attempt, since somebody may set the clock back.
     pub fn latest(&self, name: &str) -> Option<&ContainerState> {
         self.containers
             .iter()
             .filter(|c| &*c.name == name)
-            .max_by_key(|c| (c.created, c.attempt))
+            .max_by_key(|c| (c.attempt, c.created))
     }
-    /// The newest sandbox.
+    /// The newest sandbox, likewise.
     pub fn newest_sandbox(&self) -> Option<&Sandbox> {
-        self.sandboxes.iter().max_by_key(|s| (s.created, s.attempt))
+        self.sandboxes.iter().max_by_key(|s| (s.attempt, s.created))
     }
     /// Containers that still run.
     pub fn running(&self) -> impl Iterator<Item = &ContainerState> {

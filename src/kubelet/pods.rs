@@ -275,6 +275,7 @@ impl Side {
                 if self.source.get(&uid).is_some() {
                     self.context.metrics.seen(&uid);
                 }
+                self.workers.give_up_unwanted(&uid);
                 self.marks.mark(uid);
             }
             if self.source.listed() {

@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Pause after the runtime did not answer.
 const RUNTIME_RETRY: Duration = Duration::from_secs(2);
@@ -140,6 +141,8 @@ struct Slot {
     volumes: tokio::sync::Mutex<bool>,
     /// The Pod may run here; set once.
     admitted: AtomicBool,
+    /// The Pod is to go: what has not begun to start need not.
+    unwanted: CancellationToken,
 }
 
 impl Workers {
@@ -190,6 +193,16 @@ impl Workers {
         slot.state.lock().await.fail(failure);
         self.marks.mark(uid.clone());
         true
+    }
+
+    /// The API server may want this Pod to go: then its starts give up at once, also while a pass waits for the runtime.
+    pub fn give_up_unwanted(&self, uid: &PodUid) {
+        let pod = self.source.get(uid);
+        if pod.is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
+            && let Some(slot) = self.slots().get(uid)
+        {
+            slot.unwanted.cancel();
+        }
     }
 
     fn slots(&self) -> MutexGuard<'_, HashMap<PodUid, Arc<Slot>>> {
@@ -269,6 +282,7 @@ impl Workers {
             reporter: Reporter::new(self.context.clone(), key, uid.clone()),
             volumes: tokio::sync::Mutex::new(false),
             admitted: AtomicBool::new(false),
+            unwanted: CancellationToken::new(),
         });
         self.slots().insert(uid.clone(), slot.clone());
         self.context.metrics.worker_started(uid);

@@ -69,8 +69,8 @@ pub(super) fn config_error(message: impl ToString) -> StartError {
     }
 }
 
-/// Pulls the image if the policy says so, creates the container and starts it. `Ok(false)` when `cancel` came while
-/// the image was pulled: the Pod is going away. Calls that create are never cut off, so nothing is lost sight of.
+/// Pulls the image if the policy says so, creates the container and starts it. `Ok(false)` when `cancel` came before
+/// that: the Pod is going away. Calls that create are never cut off, so nothing is lost sight of.
 pub async fn start_container(
     context: &Context,
     start: &Start,
@@ -105,10 +105,16 @@ pub async fn start_container(
     }
     let config = configure(context, start, (spec, &users), (&image, &images)).await;
     let config = config.map_err(|error| fail(context, start, None, error))?;
+    if cancel.is_cancelled() {
+        return Ok(false);
+    }
     let id = create(context, start, &config, &sandbox)
         .await
         .map_err(|error| fail(context, start, None, error))?;
     tell(context, start, "Created", "Container created".into());
+    if cancel.is_cancelled() {
+        return Ok(false);
+    }
     if let Err(error) = context.runtime.start_container(&id).await {
         let error = StartError {
             reason: "RunContainerError",

@@ -4,6 +4,7 @@ use super::{failed_kill, hooks};
 use crate::api::EventType;
 use crate::cri;
 use crate::kubelet::context::Context;
+use crate::kubelet::plan;
 use crate::model::ContainerId;
 use crate::model::pod::Pod;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -36,7 +37,7 @@ struct Order {
 
 impl Order {
     fn new(seconds: i64, turn: bool) -> Self {
-        let grace = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+        let grace = Duration::try_from(plan::seconds(seconds)).unwrap_or_default();
         Self {
             deadline: Instant::now() + grace,
             turn,

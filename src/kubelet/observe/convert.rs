@@ -200,7 +200,7 @@ pub(super) fn sorted(mut observed: Observed) -> Observed {
         .sandboxes
         .sort_by_key(|s| Reverse((s.attempt, s.created)));
     observed.containers.sort_by(|a, b| {
-        let age = |c: &ContainerState| Reverse((c.created, c.attempt));
+        let age = |c: &ContainerState| Reverse((c.attempt, c.created));
         a.name.cmp(&b.name).then_with(|| age(a).cmp(&age(b)))
     });
     observed

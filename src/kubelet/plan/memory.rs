@@ -108,7 +108,7 @@ fn recalled_backoff(observed: &Observed, spec: &Container) -> Option<Backoff> {
         .iter()
         .filter(|c| c.name == spec.name)
         .collect();
-    instances.sort_by_key(|c| std::cmp::Reverse((c.created, c.attempt)));
+    instances.sort_by_key(|c| std::cmp::Reverse((c.attempt, c.created)));
     let newest = instances.first().filter(|c| c.attempt > 0)?;
     if !newest.hash.is_empty() && *newest.hash != *hash::container(spec) {
         // It has become another container.
@@ -221,8 +221,10 @@ pub(super) fn go_duration(total: i64) -> String {
     }
 }
 
-pub(super) fn seconds(count: i64) -> SignedDuration {
-    SignedDuration::from_secs(count)
+/// Seconds of a spec as a length of time. The API server lets through more of them than a clock can count; a lifetime is
+/// as good as for ever.
+pub(crate) fn seconds(count: i64) -> SignedDuration {
+    SignedDuration::from_secs(count.clamp(0, i64::from(i32::MAX)))
 }
 
 /// True while a container runs, or may run.

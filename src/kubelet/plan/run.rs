@@ -203,8 +203,10 @@ impl<'a> Pass<'a> {
         let specs = &pod.spec.init_containers;
         let here = |name: &str| self.instance_in(name, sandbox);
         // A container that was started proves that init was done, even when the runtime has forgotten how.
-        let began = |name: &str| here(name).is_some_and(|c| c.state != RunState::Created);
-        let next = if pod.spec.containers.iter().any(|c| began(&c.name)) {
+        // Any instance will do: the newest may have failed to start.
+        let began = |c: &ContainerState| c.sandbox == *sandbox && c.state != RunState::Created;
+        let main = |c: &ContainerState| pod.spec.containers.iter().any(|spec| spec.name == c.name);
+        let next = if self.input.observed.containers.iter().any(|c| main(c) && began(c)) {
             specs.len()
         } else {
             match specs.iter().rposition(|c| here(&c.name).is_some()) {
@@ -228,7 +230,7 @@ impl<'a> Pass<'a> {
     pub(super) fn instance_in(&self, name: &str, sandbox: &SandboxId) -> Option<&'a ContainerState> {
         let all = self.input.observed.containers.iter();
         all.filter(|c| &*c.name == name && c.sandbox == *sandbox)
-            .max_by_key(|c| (c.created, c.attempt))
+            .max_by_key(|c| (c.attempt, c.created))
     }
 
     /// Whether the init container after this one may start.
@@ -292,7 +294,7 @@ impl<'a> Pass<'a> {
         dead.sort_by_key(|c| {
             (
                 &c.name,
-                Reverse((Some(&c.sandbox) == newest, c.created, c.attempt)),
+                Reverse((Some(&c.sandbox) == newest, c.attempt, c.created)),
             )
         });
         let old = dead.windows(2).filter(|pair| pair[0].name == pair[1].name);

@@ -101,7 +101,7 @@ fn one(
         .iter()
         .filter(|c| c.name == spec.name)
         .collect();
-    instances.sort_by_key(|c| Reverse((c.created, c.attempt)));
+    instances.sort_by_key(|c| Reverse((c.attempt, c.created)));
     let mut s = match instances.first() {
         Some(instance) => from_instance(input, spec, instance, old),
         None => from_history(input, spec, old, input.restarting_all(history)),

@@ -111,7 +111,8 @@ fn derived(
         match code {
             Some(code) => {
                 stopped += 1;
-                final_ += i32::from(!removed(s) && !should_restart(input.pod, c, code));
+                let again = removed(s) || input.memory.replacing.contains(&c.name);
+                final_ += i32::from(!again && !should_restart(input.pod, c, code));
                 succeeded += i32::from(exit_code(s) == Some(0));
             }
             None if is_waiting(s) => waiting += 1,

@@ -6,11 +6,11 @@ use crate::api::EventType;
 use crate::kubelet::env;
 use crate::kubelet::execute::{self, Start, Steering, Stop};
 use crate::kubelet::observed::Observed;
-use crate::kubelet::plan::Action;
+use crate::kubelet::plan::{Action, seconds};
 use crate::kubelet::volume::Paths;
 use crate::model::pod::{Pod, ResourceFieldRef};
 use crate::model::{ContainerId, PodUid};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
 use tokio_util::sync::CancellationToken;
 
@@ -107,7 +107,7 @@ impl Workers {
         let (now, uid) = (self.context.now(), state.pod.metadata.uid.clone());
         // A stop that an earlier agent has begun gets what is left of its grace.
         let noted = self.context.notes.take_stop(&uid, &id);
-        let deadline = now + SignedDuration::from_secs(grace_seconds);
+        let deadline = now + seconds(grace_seconds);
         let deadline = noted.map_or(deadline, |noted| noted.min(deadline));
         let grace_seconds = seconds_between(now, deadline);
         let (key, turn) = (Key::Stop(id.clone()), !hold);
@@ -187,10 +187,18 @@ impl Workers {
             let text = "Pod sandbox changed, it will be killed and re-created.".to_owned();
             context.tell(&pod, EventType::Normal, "SandboxChanged", text);
         }
+        let cancel = slot.unwanted.child_token();
+        state.jobs.insert(
+            Key::Sandbox,
+            Job {
+                cancel: cancel.clone(),
+                stop: None,
+            },
+        );
         self.spawn(slot, state, Key::Sandbox, async move {
             let made = async {
                 execute::clean_up(&context, &pod, &observed, &steps).await?;
-                execute::create_sandbox(&context, &pod, attempt, seen).await
+                execute::create_sandbox(&context, &pod, (attempt, seen), &cancel).await
             };
             Done::Plain(Key::Sandbox, made.await)
         });
@@ -228,7 +236,7 @@ impl Workers {
             volumes: state.volumes.paths.clone().unwrap_or_default(),
             seen: state.seen,
         };
-        let (context, cancel) = (self.context.clone(), CancellationToken::new());
+        let (context, cancel) = (self.context.clone(), slot.unwanted.child_token());
         let key = Key::Start(name.clone());
         state.jobs.insert(
             key.clone(),

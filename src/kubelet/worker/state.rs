@@ -8,7 +8,7 @@ use crate::kubelet::eviction;
 use crate::kubelet::execute::{StartError, Steering};
 use crate::kubelet::observed::{Observed, RunState};
 use crate::kubelet::plan::{
-    Action, Intent, Memory, Plan, PodFailure, note_failure, note_sandbox_failure, recall,
+    Action, Intent, Memory, Plan, PodFailure, note_failure, note_sandbox_failure, recall, seconds,
 };
 use crate::kubelet::qos::{self, Qos};
 use crate::kubelet::resize::books::{Entry, Requests, Wish};
@@ -565,7 +565,7 @@ pub(super) fn choose(plan: &Plan, state: &State, observed: &Observed, now: Times
             Action::StopContainer {
                 id, grace_seconds, ..
             } => {
-                if may_stop(state, id, now + SignedDuration::from_secs(*grace_seconds), now) {
+                if may_stop(state, id, now + seconds(*grace_seconds), now) {
                     work.stops.push(action.clone());
                 }
             }

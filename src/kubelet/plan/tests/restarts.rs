@@ -186,6 +186,13 @@ fn an_instance_says_how_long_its_crash_loop_has_gone_on() {
 }
 
 #[test]
+fn the_newest_instance_is_that_of_the_highest_attempt_whatever_the_clock_says() {
+    let p = pod("p", &["a"]);
+    let seen = observed(vec![exited("a", 0, 5000, 0), running("a", 1, 100)]);
+    assert_eq!(run(&p, &seen).actions, []);
+}
+
+#[test]
 fn a_clock_that_is_set_back_holds_no_crash_loop_up() {
     let p = pod("p", &["a"]);
     let dead = ContainerState {
