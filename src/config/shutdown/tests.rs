@@ -39,11 +39,6 @@ fn periods_are_those_of_the_list_or_follow_from_the_two_fields() {
              -10, shutdownGracePeriodSeconds: 7}\n- {shutdownGracePeriodSeconds: 3}",
             &[(-10, 7), (0, 3), (100, 5)],
         ),
-        (
-            "shutdownGracePeriodByPodPriority:\n- {priority: 5, shutdownGracePeriodSeconds: 5}\nfeatureGates: \
-             {GracefulNodeShutdown: false}",
-            none,
-        ),
     ] {
         assert_eq!(periods(file), expected, "{file}");
     }
@@ -96,11 +91,8 @@ fn what_contradicts_itself_is_refused() {
             "shutdownGracePeriodByPodPriority: cannot be given beside shutdownGracePeriod",
         ),
         (
-            "shutdownGracePeriod: 3s\nfeatureGates: {GracefulNodeShutdown: false}",
-            "shutdownGracePeriod: needs the feature gate GracefulNodeShutdown",
-        ),
-        (
-            "shutdownGracePeriod: 3s\nfeatureGates: {AllBeta: false}",
+            "shutdownGracePeriod: 3s\nfeatureGates: {GracefulNodeShutdown: false, \
+             GracefulNodeShutdownBasedOnPodPriority: false, WindowsGracefulNodeShutdown: false}",
             "shutdownGracePeriod: needs the feature gate GracefulNodeShutdown",
         ),
         (
