@@ -18,3 +18,4 @@ pub mod sysctl;
 pub mod systemd;
 pub mod tcp;
 pub mod usage;
+pub mod watch;

@@ -1,16 +1,14 @@
 //! A directory that others may write to: what is opened in it is beneath it. [`Directory`] never follows a link;
 //! [`inside`] follows those that stay beneath.
 
+use super::watch::Watch;
 use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 
 /// An open directory.
 #[derive(Debug)]
@@ -227,17 +225,7 @@ impl Directory {
 
     /// Changes in this directory from now on.
     pub fn watch(&self) -> io::Result<Watch> {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-        let what = AddWatchFlags::IN_MODIFY
-            | AddWatchFlags::IN_CLOSE_WRITE
-            | AddWatchFlags::IN_CREATE
-            | AddWatchFlags::IN_MOVE
-            | AddWatchFlags::IN_DELETE;
-        inotify.add_watch(&self.itself(), what)?;
-        // SAFETY: the queue owns its descriptor, always gives that one, and is dropped with what it is registered in.
-        #[expect(unsafe_code, reason = "tokio asks who owns the descriptor")]
-        let registered = unsafe { AsyncFd::register_with_interest(Queue(inotify), Interest::READABLE) };
-        Ok(Watch(registered?))
+        Watch::of(&self.itself())
     }
 
     /// A path to the open directory, whatever its name is now.
@@ -249,39 +237,6 @@ impl Directory {
 fn named(what: &str, path: &Path, error: nix::errno::Errno) -> io::Error {
     let error = io::Error::from(error);
     io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
-}
-
-/// Tells of changes in a directory; nothing of it is left when it is dropped.
-#[derive(Debug)]
-pub struct Watch(AsyncFd<Queue>);
-
-/// What `AsyncFd` wants of a descriptor.
-#[derive(Debug)]
-struct Queue(Inotify);
-
-impl AsRawFd for Queue {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_fd().as_raw_fd()
-    }
-}
-
-impl Watch {
-    /// Waits until something changed and returns the names of files that a writer has closed meanwhile.
-    pub async fn changed(&self) -> io::Result<Vec<String>> {
-        loop {
-            let mut ready = self.0.readable().await?;
-            match ready.try_io(|fd| fd.get_ref().0.read_events().map_err(io::Error::from)) {
-                Ok(events) => {
-                    let closed = events?
-                        .into_iter()
-                        .filter(|event| event.mask.contains(AddWatchFlags::IN_CLOSE_WRITE));
-                    let names = closed.filter_map(|event| event.name?.into_string().ok());
-                    return Ok(names.collect());
-                }
-                Err(_would_block) => {}
-            }
-        }
-    }
 }
 
 #[cfg(test)]

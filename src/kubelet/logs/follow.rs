@@ -6,7 +6,7 @@
 
 use super::read::{End, Reader, Turn};
 use crate::kubelet::volume::blocking;
-use crate::sys::beneath::Watch;
+use crate::sys::watch::Watch;
 use crate::task::DrainSignal;
 use async_trait::async_trait;
 use bytes::Bytes;
