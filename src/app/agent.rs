@@ -1,7 +1,7 @@
 //! The node agent: built from its parts, started, and ended in order.
 
-use super::bridge::{own_node, service_envs};
-use super::build::Build;
+use super::bridge::{own_node, pass_on, service_envs};
+use super::build::{Build, Feeds, feeds};
 use super::credentials::{self, Credentials};
 use super::fanout::fan_out;
 use super::supervise::Supervisor;
@@ -62,7 +62,9 @@ async fn run(config: Arc<Config>) -> anyhow::Result<()> {
 /// Everything between start and drain.
 async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow::Result<()> {
     let drain = supervisor.signal();
-    let Some(Credentials { client, serving }) = reach_api(config, supervisor, admin).await? else {
+    notify(&[NotifyState::Status("waiting for credentials")]);
+    let found = credentials::keep(config, supervisor, admin, &drain).await?;
+    let Some(Credentials { client, serving }) = found else {
         return Ok(());
     };
     let build = Build {
@@ -72,10 +74,36 @@ async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow
         client: &client,
         serving: &serving,
     };
+    if config.network.mode == NetworkMode::Bridge {
+        build.addresses()?;
+    }
+    let (feeds, inlets) = feeds();
+    // Before the API server answers: it may be a static Pod of this node.
+    build.kubelet(inlets)?;
+    let failure = tokio::select! {
+        failure = supervisor.wait() => failure,
+        joined = join(&build, feeds, &drain) => {
+            joined?;
+            supervisor.wait().await
+        }
+    };
+    match failure {
+        None => Ok(()),
+        Some(failure) => bail!("{failure}: the agent cannot go on without it"),
+    }
+}
+
+/// Waits for the API server, then starts what lives by it, and feeds the pod side.
+async fn join(build: &Build<'_>, feeds: Feeds, drain: &DrainSignal) -> anyhow::Result<()> {
+    let Build {
+        config, supervisor, ..
+    } = build;
+    if !reach_api(build, drain).await? {
+        return Ok(());
+    }
     let pods = build.our_pods();
     if config.network.mode == NetworkMode::Bridge {
         build.network();
-        build.addresses()?;
     }
     let (services, own) = match config.proxy.mode {
         ProxyMode::None => (build.services(), build.own_node()),
@@ -86,21 +114,12 @@ async fn work(config: &Config, supervisor: &Supervisor, admin: &Admin) -> anyhow
             (services, own)
         }
     };
-    let own = own_node(own);
-    supervisor.component("readiness", say_ready(admin.ready.clone(), drain.clone()));
-    // Failures are looked at while the first list is waited for, too.
-    let failure = tokio::select! {
-        failure = supervisor.wait() => failure,
-        envs = service_envs(services) => {
-            let Some(envs) = envs else { return Ok(()) };
-            build.kubelet(pods, envs, own)?;
-            supervisor.wait().await
-        }
-    };
-    match failure {
-        None => Ok(()),
-        Some(failure) => bail!("{failure}: the agent cannot go on without it"),
+    own_node(own, feeds.own_node);
+    supervisor.component("readiness", say_ready(build.admin.ready.clone(), drain.clone()));
+    if service_envs(services, feeds.services).await {
+        pass_on(pods, feeds.pods);
     }
+    Ok(())
 }
 
 /// Logs, metrics, state and health, where the configuration wants them.
@@ -121,24 +140,16 @@ fn build_admin(config: &Config, supervisor: &Supervisor) -> Admin {
     admin
 }
 
-/// Credentials that the API server has answered; `None` when the drain began before it did.
-async fn reach_api(
-    config: &Config,
-    supervisor: &Supervisor,
-    admin: &Admin,
-) -> anyhow::Result<Option<Credentials>> {
-    let drain = supervisor.signal();
-    notify(&[NotifyState::Status("waiting for credentials")]);
-    let Some(found) = credentials::keep(config, supervisor, admin, &drain).await? else {
-        return Ok(None);
-    };
+/// Waits until the API server answers; false when the drain began before it did.
+async fn reach_api(build: &Build<'_>, drain: &DrainSignal) -> anyhow::Result<bool> {
     notify(&[NotifyState::Status("waiting for the API server")]);
-    match found.client.wait_until_reachable(&config.node, &drain).await {
-        None => Ok(None),
+    let config = build.config;
+    match build.client.wait_until_reachable(&config.node, drain).await {
+        None => Ok(false),
         Some(result) => {
             result.with_context(|| format!("the API server of {}", config.api.kubeconfig.display()))?;
             tracing::info!("API server reached");
-            Ok(Some(found))
+            Ok(true)
         }
     }
 }

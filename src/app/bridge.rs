@@ -3,22 +3,26 @@
 
 use crate::api::Change;
 use crate::kubelet::env::{ServiceEnv, ServicePort};
-use crate::model::NamespacedName;
 use crate::model::net::Node;
 use crate::model::service::Service;
+use crate::model::{NamespacedName, Object};
 use crate::proxy::NodeFacts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
-/// Services as Pods' environment names them, once the first list is in: a Pod that started before would miss them for
-/// its whole life. `None` when the changes end before that.
+/// Tells Services as Pods' environment names them. Returns once the first list is told: a Pod that started before would
+/// miss them for its whole life. False when the changes end before that.
 pub async fn service_envs(
     mut changes: mpsc::Receiver<Change<Service>>,
-) -> Option<watch::Receiver<Arc<Vec<ServiceEnv>>>> {
+    tell: watch::Sender<Arc<Vec<ServiceEnv>>>,
+) -> bool {
+    let Some(first) = changes.recv().await else {
+        return false;
+    };
     let mut services = BTreeMap::new();
-    take(&mut services, changes.recv().await?);
-    let (sender, receiver) = watch::channel(all(&services));
+    take(&mut services, first);
+    tell.send_replace(all(&services));
     tokio::spawn(async move {
         while let Some(change) = changes.recv().await {
             take(&mut services, change);
@@ -26,12 +30,23 @@ pub async fn service_envs(
             while let Ok(change) = changes.try_recv() {
                 take(&mut services, change);
             }
-            if sender.send(all(&services)).is_err() {
+            if tell.send(all(&services)).is_err() {
                 return;
             }
         }
     });
-    Some(receiver)
+    true
+}
+
+/// Passes changes on to a reader that was there before their source was.
+pub fn pass_on<T: Object>(mut changes: mpsc::Receiver<Change<T>>, to: mpsc::Sender<Change<T>>) {
+    tokio::spawn(async move {
+        while let Some(change) = changes.recv().await {
+            if to.send(change).await.is_err() {
+                return;
+            }
+        }
+    });
 }
 
 fn all(services: &BTreeMap<NamespacedName, ServiceEnv>) -> Arc<Vec<ServiceEnv>> {
@@ -59,17 +74,15 @@ fn take(services: &mut BTreeMap<NamespacedName, ServiceEnv>, change: Change<Serv
     }
 }
 
-/// Our Node; nothing until it exists.
-pub fn own_node(mut changes: mpsc::Receiver<Change<Node>>) -> watch::Receiver<Option<Arc<Node>>> {
-    let (sender, receiver) = watch::channel(None);
+/// Tells our Node, from when it exists.
+pub fn own_node(mut changes: mpsc::Receiver<Change<Node>>, tell: watch::Sender<Option<Arc<Node>>>) {
     tokio::spawn(async move {
         while let Some(change) = changes.recv().await {
             if let Some(node) = told(change) {
-                sender.send_replace(Some(node));
+                tell.send_replace(Some(node));
             }
         }
     });
-    receiver
 }
 
 /// A Node that is deleted is registered again; until then what it said still holds.

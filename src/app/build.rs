@@ -26,6 +26,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
 const NODES: &str = "/api/v1/nodes";
+/// Changes of Pods that may wait.
+const PODS_QUEUE: usize = 64;
 
 /// What components are built from.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +42,43 @@ pub struct Build<'a> {
     pub client: &'a Client,
     /// The certificate of the node's HTTPS API.
     pub serving: &'a Arc<dyn ResolvesServerCert>,
+}
+
+/// Where the pod side is told what it follows.
+#[derive(Debug)]
+pub struct Feeds {
+    /// Pods bound to this node.
+    pub pods: mpsc::Sender<Change<Pod>>,
+    /// Services with a cluster IP.
+    pub services: watch::Sender<Arc<Vec<ServiceEnv>>>,
+    /// Our Node.
+    pub own_node: watch::Sender<Option<Arc<Node>>>,
+}
+
+/// The pod side's ends of [`Feeds`].
+#[derive(Debug)]
+pub struct Inlets {
+    pods: mpsc::Receiver<Change<Pod>>,
+    services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
+    own_node: watch::Receiver<Option<Arc<Node>>>,
+}
+
+/// Both ends. Nothing is known yet.
+pub fn feeds() -> (Feeds, Inlets) {
+    let (pods, pods_out) = mpsc::channel(PODS_QUEUE);
+    let (services, services_out) = watch::channel(Arc::default());
+    let (own_node, own_node_out) = watch::channel(None);
+    let feeds = Feeds {
+        pods,
+        services,
+        own_node,
+    };
+    let inlets = Inlets {
+        pods: pods_out,
+        services: services_out,
+        own_node: own_node_out,
+    };
+    (feeds, inlets)
 }
 
 impl Build<'_> {
@@ -113,12 +152,12 @@ impl Build<'_> {
     }
 
     /// The pod side, with the runtime behind it.
-    pub fn kubelet(
-        &self,
-        pods: mpsc::Receiver<Change<Pod>>,
-        services: watch::Receiver<Arc<Vec<ServiceEnv>>>,
-        own_node: watch::Receiver<Option<Arc<Node>>>,
-    ) -> anyhow::Result<()> {
+    pub fn kubelet(&self, inlets: Inlets) -> anyhow::Result<()> {
+        let Inlets {
+            pods,
+            services,
+            own_node,
+        } = inlets;
         let config = &self.config.kubelet;
         let metrics = KubeletMetrics::default();
         let cri = self.runtime()?.observed(metrics.of_runtime());

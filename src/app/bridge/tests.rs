@@ -26,7 +26,8 @@ async fn next_names(envs: &mut Envs) -> Vec<String> {
 #[tokio::test]
 async fn services_with_a_cluster_ip_become_environment() {
     let (changes, receiver) = mpsc::channel(8);
-    let listed = tokio::spawn(service_envs(receiver));
+    let (tell, mut envs) = watch::channel(Arc::default());
+    let listed = tokio::spawn(service_envs(receiver, tell));
     tokio::task::yield_now().await;
     assert!(!listed.is_finished(), "nothing is known before the first list");
     let all = vec![
@@ -35,7 +36,7 @@ async fn services_with_a_cluster_ip_become_environment() {
         service("alias", ""),
     ];
     changes.send(Change::Replaced(all)).await.unwrap();
-    let mut envs = listed.await.unwrap().unwrap();
+    assert!(listed.await.unwrap());
     assert_eq!(names(&mut envs), ["web 10.96.0.5:80"]);
     changes
         .send(Change::Applied(service("db", "10.96.0.6")))
@@ -63,10 +64,10 @@ async fn services_with_a_cluster_ip_become_environment() {
 }
 
 #[tokio::test]
-async fn an_end_before_the_first_list_is_none() {
+async fn an_end_before_the_first_list_is_told() {
     let (changes, receiver) = mpsc::channel(1);
     drop(changes);
-    assert!(service_envs(receiver).await.is_none());
+    assert!(!service_envs(receiver, watch::channel(Arc::default()).0).await);
 }
 
 #[tokio::test]
