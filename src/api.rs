@@ -134,6 +134,8 @@ pub trait Pods: Send + Sync {
     /// Patches `status` (strategic merge) with the UID as precondition. `NotFound` or `Conflict` mean that this Pod
     /// is gone (another one may have its name).
     async fn patch_status(&self, pod: &NamespacedName, uid: &PodUid, status: &Value) -> Result<()>;
+    /// Creates the mirror of a static Pod. `Conflict` means that there is a Pod of this name.
+    async fn create_mirror(&self, pod: &Value) -> Result<()>;
     /// Deletes the object now (grace 0) with the UID as precondition; a Pod that is gone already is a success.
     async fn delete_now(&self, pod: &NamespacedName, uid: &PodUid) -> Result<()>;
     /// Reads the UID of the Pod that has this name now, if any.

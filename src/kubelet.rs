@@ -1,7 +1,7 @@
 //! The node agent's pod side: from watched Pods to running containers and back to status.
 //!
 //! One worker per pod UID runs observe → plan → execute → status. The pure files (`plan`, `status`, `resize`, `translate`,
-//! `dns`, `hosts`, `dirs`, `volume/content`, `probe/state`) decide; `worker`, `execute`, `observe`, `volume`, `probe`
+//! `dns`, `hosts`, `dirs`, `manifest/*` but its shells, `volume/content`, `probe/state`) decide; `worker`, `execute`, `observe`, `volume`, `probe`
 //! and `node` do.
 
 pub mod admit;
@@ -18,6 +18,7 @@ pub mod host;
 pub mod hosts;
 pub mod images;
 pub mod last_words;
+pub mod manifest;
 pub mod metrics;
 pub mod logs;
 pub mod node;

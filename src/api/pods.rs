@@ -25,6 +25,12 @@ impl Pods for Client {
         self.call_raw(call).await.map(drop).map_err(other_pod_is_conflict)
     }
 
+    async fn create_mirror(&self, pod: &Value) -> Result<()> {
+        let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+        let path = format!("/api/v1/namespaces/{namespace}/pods");
+        self.call_raw(Call::post(path, pod.clone())).await.map(drop)
+    }
+
     async fn delete_now(&self, pod: &NamespacedName, uid: &PodUid) -> Result<()> {
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": uid},

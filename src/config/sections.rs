@@ -134,6 +134,11 @@ pub(super) fn kubelet(flags: &Flags, settings: &Settings, node: &Arc<str>) -> Re
             .filter_map(Pattern::parse)
             .collect(),
         ids_per_pod: settings.number("userNamespaces.idsPerPod"),
+        manifests: match settings.text("staticPodPath") {
+            "" => None,
+            path => Some(path.into()),
+        },
+        manifest_check: settings.duration("fileCheckFrequency"),
         max_pods: settings.number("maxPods"),
         port: settings.number("port"),
         provider_id: settings.text("providerID").into(),

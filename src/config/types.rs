@@ -51,6 +51,10 @@ pub struct KubeletConfig {
     pub unsafe_sysctls: Vec<Pattern>,
     /// `userNamespaces.idsPerPod`; a multiple of 65536.
     pub ids_per_pod: u32,
+    /// `staticPodPath`: a file or directory of manifests; `None` for no static Pods.
+    pub manifests: Option<PathBuf>,
+    /// `fileCheckFrequency`: how often manifests are looked at without a sign of a change.
+    pub manifest_check: Duration,
     /// Most Pods.
     pub max_pods: u32,
     /// Port of the node's API, for `status.daemonEndpoints`.

@@ -11,7 +11,7 @@
 //! - `kubelet_imagemanager_inmemory_*`: what is known of pulls is read from the disk, there is no cache to fill.
 //! - `kubelet_working_pods`, `kubelet_orphan*`, `kubelet_restarted_pods_total`, `reconstruct_volume_operations_*`,
 //!   `force_cleaned_*`: they count repairs of state that kubelet keeps twice; ours is in one place.
-//! - `kubelet_cpu_manager_*`, `kubelet_memory_manager_*`, `kubelet_topology_manager_*`, `dra_*`, `kubelet_mirror_pods`,
+//! - `kubelet_cpu_manager_*`, `kubelet_memory_manager_*`, `kubelet_topology_manager_*`, `dra_*`,
 //!   `kubelet_first_network_pod_start_sli_duration_seconds`, `kubernetes_feature_enabled`: what they count does not
 //!   happen here.
 

@@ -21,13 +21,13 @@ use super::translate::NodeLimits;
 use super::userns::UserRanges;
 use super::volume::Volumes;
 use super::worker::{Marks, Workers};
-use super::{dirs::Dirs, gc, resize};
+use super::{dirs::Dirs, gc, manifest, resize};
 use crate::api::Change;
 use crate::config::{CgroupDriver, ResourceConfig};
 use crate::cri::v1;
-use crate::model::PodUid;
 use crate::model::machine::Machine;
 use crate::model::pod::{Pod, Quantity};
+use crate::model::{NamespacedName, PodUid};
 use crate::sys::cgroup::{Cgroups, Version};
 use crate::sys::systemd::Systemd;
 use crate::sys::{heap, machine};
@@ -46,6 +46,8 @@ const REFRESH: Duration = Duration::from_secs(60);
 const SWEEP: Duration = Duration::from_secs(120);
 /// Pause between two looks at whether we make progress.
 const BEAT: Duration = Duration::from_secs(10);
+/// How long static Pods wait for the API server's first list.
+const HISTORY_WAIT: Duration = Duration::from_secs(1);
 /// Pause before the runtime is asked again at start.
 const RUNTIME_RETRY: Duration = Duration::from_millis(500);
 
@@ -237,6 +239,7 @@ pub(super) async fn serve(
     let observer = Observer::counted(context.runtime.clone(), context.metrics.clone(), mark);
     let workers = Workers::new(context.clone(), observer.clone(), source.clone(), marks.clone());
     let (tell_listed, listed) = watch::channel(false);
+    let (tell_read, read) = watch::channel(false);
     let side = Side {
         context,
         marks,
@@ -248,7 +251,9 @@ pub(super) async fn serve(
         tokio::join!(
             side.observer.run(drain.clone()),
             side.feed(changes, tell_listed),
-            side.rounds(listed.clone()),
+            side.read_manifests(tell_read),
+            side.keep_mirrors(),
+            side.rounds(read, listed.clone()),
             Shutdown::new(side.context.clone(), side.workers.clone()).run(listed),
             Evictor::new(side.context.clone(), side.workers.clone()).run(),
             side.beat(&pulse)
@@ -295,21 +300,53 @@ impl Side {
         }
     }
 
-    /// Opens the gate once both sides are known in full, then makes the slow rounds.
-    async fn rounds(&self, mut listed: watch::Receiver<bool>) {
-        if listed.wait_for(|listed| *listed).await.is_err() {
+    /// Passes on what manifests say.
+    async fn read_manifests(&self, read: watch::Sender<bool>) {
+        let tell = |manifests| {
+            for uid in self.source.set_manifests(manifests) {
+                self.marks.mark(uid);
+            }
+            read.send_if_modified(|read| !std::mem::replace(read, true));
+        };
+        let context = &self.context;
+        manifest::files::run(&context.config, || context.now(), tell).await;
+    }
+
+    async fn keep_mirrors(&self) {
+        let working = |key: &NamespacedName| self.workers.working(key);
+        manifest::keeper::run(&self.context, &self.source, working).await;
+    }
+
+    /// Opens the gate: for static Pods once manifests and runtime are known, for all once the API server's Pods are,
+    /// too. Then makes the slow rounds.
+    async fn rounds(&self, mut read: watch::Receiver<bool>, mut listed: watch::Receiver<bool>) {
+        if read.wait_for(|read| *read).await.is_err() {
             return;
         }
-        while self.observer.relist().await.is_err() {
+        // What the API server was told of static Pods is worth a moment: it holds their past.
+        drop(tokio::time::timeout(HISTORY_WAIT, listed.wait_for(|listed| *listed)).await);
+        // What the runtime has of static Pods is told from other Pods, which still have to wait.
+        let alone = !self.source.listed();
+        while self.observer.relist().await.is_err() || alone && self.workers.recall_statics().await.is_err() {
             tokio::time::sleep(RUNTIME_RETRY).await;
         }
         self.marks.open();
-        let known = self.known();
-        tracing::info!(pods = known.len(), "pods known on both sides, working");
-        for uid in known {
+        self.mark_known();
+        if alone {
+            tracing::info!("no answer of the API server yet: static pods only");
+        }
+        if listed.wait_for(|listed| *listed).await.is_err() {
+            return;
+        }
+        tracing::info!(pods = self.known().len(), "pods known on both sides, working");
+        self.mark_known();
+        tokio::join!(self.refresh(), self.sweep());
+    }
+
+    fn mark_known(&self) {
+        for uid in self.known() {
             self.marks.mark(uid);
         }
-        tokio::join!(self.refresh(), self.sweep());
     }
 
     /// Tells how fresh our view of the runtime is. One task runs all these loops, so that any of them that hangs shows.

@@ -43,10 +43,6 @@ pub mod keys {
     pub const TERMINATION_GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
     /// Annotation, ours alone: seconds the next instance waits for when this one crashes soon; 0 for none.
     pub const CRASH_BACKOFF: &str = "rustlet.dev/crash-backoff-seconds";
-    /// Sandbox annotation: when this agent first saw the Pod.
-    pub const CONFIG_SEEN: &str = "kubernetes.io/config.seen";
-    /// Sandbox annotation: where the Pod came from, as `api`.
-    pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
 }
 
 /// Why a Pod or container cannot be translated; for a container the reason is `CreateContainerConfigError`.

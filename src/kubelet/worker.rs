@@ -10,6 +10,7 @@ mod jobs;
 mod report;
 mod resizes;
 mod state;
+mod statics;
 
 use crate::api::EventType;
 use crate::kubelet::context::Context;
@@ -23,7 +24,7 @@ use crate::kubelet::resize::books::Books;
 use crate::kubelet::source::Source;
 use crate::kubelet::status::{StatusInput, status};
 use crate::model::pod::{Pod, PodSpec};
-use crate::model::{Meta, PodUid};
+use crate::model::{Meta, NamespacedName, PodUid};
 use crate::task::{Keyed, SayOnce};
 use jiff::{SignedDuration, Timestamp};
 use report::Reporter;
@@ -38,6 +39,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Pause after the runtime did not answer.
 const RUNTIME_RETRY: Duration = Duration::from_secs(2);
+
+/// Pause before a static Pod looks again whether its predecessor has ended; it is told as well.
+const TURN_RETRY: Duration = Duration::from_secs(2);
 
 /// Pause before it is looked again whether there is room for a Pod that asks for more.
 const RESIZE_RETRY: SignedDuration = SignedDuration::from_secs(30);
@@ -132,6 +136,8 @@ impl fmt::Debug for Workers {
 
 /// One Pod's worker.
 struct Slot {
+    /// The Pod's name.
+    key: NamespacedName,
     /// Held for a pass; passes of one Pod never overlap.
     state: tokio::sync::Mutex<State>,
     /// Ends of jobs, not yet taken over.
@@ -211,6 +217,9 @@ impl Workers {
 
     /// One look at one Pod. Returns when to look again without a mark.
     async fn pass(self: Arc<Self>, uid: PodUid) -> Option<Instant> {
+        if !self.source.decided(&uid) {
+            return None;
+        }
         let begin = Instant::now();
         // Before the look at the runtime: what ended until now is visible there, what ends later marks us again.
         let known = self.slots().get(&uid).cloned();
@@ -230,6 +239,9 @@ impl Workers {
                 return Some(Instant::now() + RUNTIME_RETRY);
             }
         };
+        if !self.has_its_turn(&uid).await {
+            return Some(Instant::now() + TURN_RETRY);
+        }
         let slot = self.slot(&uid, &observed).await?;
         let mut state = slot.state.lock().await;
         let now = self.context.now();
@@ -243,9 +255,10 @@ impl Workers {
         if state.finished {
             self.context.probes.forget(&uid);
             self.context.notes.close(&uid);
-            if !state.in_api {
+            if !state.in_api || state.pod.is_static() {
                 self.slots().remove(&uid);
                 self.context.metrics.gone(&uid);
+                self.pass_on(&slot.key);
             }
             self.context.metrics.worked("terminated", begin.elapsed());
             return None;
@@ -277,6 +290,7 @@ impl Workers {
         let containers = pod.spec.containers.len();
         let (key, state) = (pod.metadata.key(), State::new(pod, in_api, self.context.now()));
         let slot = Arc::new(Slot {
+            key: key.clone(),
             state: tokio::sync::Mutex::new(state),
             done: Mutex::default(),
             reporter: Reporter::new(self.context.clone(), key, uid.clone()),
@@ -285,6 +299,7 @@ impl Workers {
             unwanted: CancellationToken::new(),
         });
         self.slots().insert(uid.clone(), slot.clone());
+        self.source.wake_mirrors();
         self.context.metrics.worker_started(uid);
         if in_api {
             self.context.metrics.pod_begun(containers);
@@ -388,9 +403,10 @@ impl Workers {
         let retry = memory.resize_pending.as_ref().map(|_| now + RESIZE_RETRY);
         state.computed = Some(new.clone());
         let mut echo = None;
-        if state.in_api && !forgotten(&pod, observed) {
-            slot.reporter.report(new);
-            let again = slot.reporter.compare(&pod.status);
+        // The mirror of a static Pod that ends shows it as it was.
+        let frozen = pod.is_static() && intent != Intent::Run;
+        if state.in_api && !frozen && !forgotten(&pod, observed) {
+            let again = self.report(slot, &pod, new);
             echo = again.and_then(|pause| Some(now + SignedDuration::try_from(pause).ok()?));
         }
         if memory.ended || matches!(intent, Intent::Terminate { .. }) {

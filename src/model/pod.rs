@@ -266,24 +266,34 @@ impl Toleration {
     }
 }
 
+/// Annotation: where a Pod comes from: `file`, or `api`.
+pub const CONFIG_SOURCE: &str = "kubernetes.io/config.source";
+/// Annotation: when the node first saw the Pod.
+pub const CONFIG_SEEN: &str = "kubernetes.io/config.seen";
+/// Annotation of a static Pod: the hash of its manifest.
+pub const CONFIG_HASH: &str = "kubernetes.io/config.hash";
+/// Annotation that makes a Pod a mirror: the hash of the manifest whose static Pod it shows.
+pub const CONFIG_MIRROR: &str = "kubernetes.io/config.mirror";
+
 /// From this priority on a Pod is critical: `system-cluster-critical`, `system-node-critical`.
 const CRITICAL: i32 = 2_000_000_000;
 
 impl Pod {
     /// The node cannot do without it: a Pod of a file on the node, or one of the system's priorities.
     pub fn is_critical(&self) -> bool {
-        let is_mirror = self
-            .metadata
-            .annotations
-            .contains_key("kubernetes.io/config.mirror");
         let high = |priority| priority >= CRITICAL;
-        self.is_static() || is_mirror || self.spec.priority.is_some_and(high)
+        self.is_static() || self.is_mirror() || self.spec.priority.is_some_and(high)
     }
 
     /// It comes from a file on the node, not from the API server.
     pub fn is_static(&self) -> bool {
-        let source = self.metadata.annotations.get("kubernetes.io/config.source");
+        let source = self.metadata.annotations.get(CONFIG_SOURCE);
         source.is_some_and(|source| &**source != "api")
+    }
+
+    /// It never runs: it shows a static Pod at the API server.
+    pub fn is_mirror(&self) -> bool {
+        self.metadata.annotations.contains_key(CONFIG_MIRROR)
     }
 
     /// A container of any kind by name; the flag is true for an init container.

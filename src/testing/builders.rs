@@ -33,6 +33,8 @@ pub fn kubelet_config() -> KubeletConfig {
         seccomp_default: false,
         unsafe_sysctls: Vec::new(),
         ids_per_pod: 65536,
+        manifests: None,
+        manifest_check: Duration::from_secs(20),
         max_pods: 110,
         port: 10250,
         provider_id: "".into(),

@@ -27,6 +27,8 @@ pub struct State {
     pub pods: BTreeMap<NamespacedName, (PodUid, Value)>,
     /// Every status patch, in order.
     pub status_patches: Vec<(NamespacedName, Value)>,
+    /// Pods created, in order.
+    pub created: Vec<Value>,
     /// Pods deleted by `delete_now`, in order.
     pub deleted: Vec<(NamespacedName, PodUid)>,
     /// ConfigMaps.
@@ -162,6 +164,20 @@ impl Pods for FakeApi {
         }
         merge(merged, patch);
         state.status_patches.push((pod.clone(), patch.clone()));
+        Ok(())
+    }
+
+    async fn create_mirror(&self, pod: &Value) -> Result<()> {
+        let text = |field: &str| pod["metadata"][field].as_str().unwrap_or_default();
+        let name = NamespacedName::new(text("namespace"), text("name"));
+        let path = format!("pods/{name}");
+        let mut state = self.reach("POST", &path)?;
+        if state.pods.contains_key(&name) {
+            return Err(status("POST", &path, 409, "AlreadyExists"));
+        }
+        state.created.push(pod.clone());
+        let uid = format!("created-{}", state.created.len());
+        state.pods.insert(name, (uid.into(), json!({})));
         Ok(())
     }
 

@@ -239,9 +239,10 @@ fn what_kubeadm_writes_is_understood() {
         ],
     )
     .unwrap();
+    assert_eq!(config.warning, None);
     assert_eq!(
-        config.warning.as_deref(),
-        Some("these settings have no effect: staticPodPath")
+        config.kubelet.manifests.as_deref(),
+        Some(Path::new("/etc/kubernetes/manifests"))
     );
     assert_eq!(
         config.kubelet.cluster_dns,
@@ -558,14 +559,14 @@ fn what_tls_cannot_offer_is_named_and_the_rest_holds() {
 #[test]
 fn what_has_no_effect_is_named_once() {
     let config = file(
-        "memoryThrottlingFactor: 0.8\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodPath: /m\nmemorySwap: {}",
-        &["--runtime-cgroups=/r", "--pod-manifest-path=/n", "--event-qps", "90", "--pod-infra-container-image="],
+        "memoryThrottlingFactor: 0.8\nfailCgroupV1: false\nsyncFrequency: 0s\nstaticPodURL: http://m\nmemorySwap: {}",
+        &["--runtime-cgroups=/r", "--manifest-url=http://n", "--event-qps", "90", "--pod-infra-container-image="],
     )
     .unwrap();
     assert_eq!(
         config.warning.as_deref(),
         Some(
-            "these settings have no effect: memoryThrottlingFactor, --pod-manifest-path, --event-qps, --runtime-cgroups"
+            "these settings have no effect: memoryThrottlingFactor, --manifest-url, --event-qps, --runtime-cgroups"
         )
     );
 }

@@ -14,6 +14,10 @@ pub struct Now {
     pub desired: u64,
     /// Those of them that have not ended.
     pub active: u64,
+    /// Static Pods, and those of them that have not ended.
+    pub statics: (u64, u64),
+    /// Mirrors of static Pods.
+    pub mirrors: u64,
     /// Ephemeral containers in the specs of those Pods.
     pub ephemeral: u64,
     /// Pods that ask for resources they were not granted, by upstream's reason.
@@ -64,9 +68,11 @@ fn gauge(name: &'static str, help: &'static str, samples: &[(&[(&str, &str)], f6
 #[rustfmt::skip]
 fn pods(now: &Now, text: &mut String) {
     gauge("kubelet_active_pods", "[ALPHA] The number of pods the kubelet considers active and which are being considered when admitting new pods. static is true if the pod is not from the apiserver.",
-        &[(&[("static", "")], unsigned(now.active)), (&[("static", "true")], 0.0)], text);
+        &[(&[("static", "")], unsigned(now.active)), (&[("static", "true")], unsigned(now.statics.1))], text);
     gauge("kubelet_desired_pods", "[ALPHA] The number of pods the kubelet is being instructed to run. static is true if the pod is not from the apiserver.",
-        &[(&[("static", "")], unsigned(now.desired)), (&[("static", "true")], 0.0)], text);
+        &[(&[("static", "")], unsigned(now.desired)), (&[("static", "true")], unsigned(now.statics.0))], text);
+    gauge("kubelet_mirror_pods", "[ALPHA] The number of mirror pods the kubelet will try to create (one per admitted static pod)",
+        &[(&[], unsigned(now.mirrors))], text);
     gauge("kubelet_managed_ephemeral_containers", "[ALPHA] Current number of ephemeral containers in pods managed by this kubelet.", &[(&[], unsigned(now.ephemeral))], text);
     gauge("kubelet_pod_in_progress_resizes", "[ALPHA] Number of in-progress resizes for pods.", &[(&[], unsigned(now.resizes_in_progress))], text);
     let mut pending = Family::new("kubelet_pod_pending_resizes", Kind::Gauge, "[ALPHA] Number of pending resizes for pods.");

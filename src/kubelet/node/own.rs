@@ -44,4 +44,9 @@ impl OwnNode {
         let node = self.api.get(&self.registered.metadata.name).await.ok()??;
         serde_json::from_value(node).ok().map(Arc::new)
     }
+
+    /// Tells when the watch says something new.
+    pub fn changes(&self) -> watch::Receiver<Option<Arc<Node>>> {
+        self.told.clone()
+    }
 }

@@ -7,6 +7,7 @@ mod recover;
 mod resize;
 mod restart_all;
 mod shutdown;
+mod statics;
 mod world;
 
 use crate::model::PodUid;

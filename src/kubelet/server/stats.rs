@@ -6,6 +6,7 @@ use super::route::{Endpoint, Found};
 use crate::cri::v1;
 use crate::kubelet::metrics::{self as now, Now};
 use crate::kubelet::stats::{self, cadvisor, resource, summary};
+use crate::model::pod::Pod;
 use crate::sys::usage;
 use crate::telemetry::text::CONTENT_TYPE;
 use http::{Method, Request, StatusCode};
@@ -45,20 +46,24 @@ pub(super) async fn serve(shared: &Arc<Shared>, found: &Found, request: Request<
 
 /// What is true now: Pods and containers by state, and this process.
 async fn now(shared: &Shared) -> Now {
-    let pods: Vec<_> = shared
-        .source
-        .uids()
-        .iter()
-        .filter_map(|uid| shared.source.get(uid))
-        .collect();
-    let ended = pods
-        .iter()
-        .filter(|pod| matches!(&*pod.status.phase, "Succeeded" | "Failed"));
+    let source = &shared.source;
+    let all: Vec<_> = source.uids().iter().filter_map(|uid| source.get(uid)).collect();
+    let (statics, pods): (Vec<_>, Vec<_>) = all.into_iter().partition(|pod| pod.is_static());
+    let ended = |phase: &str| matches!(phase, "Succeeded" | "Failed");
     let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let over = |pod: &&Arc<Pod>| {
+        let told = source.status(&pod.metadata.uid);
+        told.is_some_and(|told| ended(told.phase.as_deref().unwrap_or_default()))
+    };
     let mut now = Now {
         node: shared.node.to_string(),
         desired: count(pods.len()),
-        active: count(pods.len() - ended.count()),
+        active: count(pods.iter().filter(|pod| !ended(&pod.status.phase)).count()),
+        statics: (
+            count(statics.len()),
+            count(statics.len() - statics.iter().filter(over).count()),
+        ),
+        mirrors: count(source.mirrors().len()),
         ephemeral: pods
             .iter()
             .map(|pod| count(pod.spec.ephemeral_containers.len()))

@@ -138,7 +138,7 @@ fn pod(shared: &Shared, found: &Found) -> Result<Arc<Pod>, Error> {
         .named(found.segment("namespace"), found.segment("pod"))
         .ok_or(Error::NoPod)?;
     let uid = found.segment("uid");
-    if !uid.is_empty() && uid != pod.metadata.uid.as_str() {
+    if !uid.is_empty() && shared.source.translate(&uid.into()) != pod.metadata.uid {
         return Err(Error::OtherPod);
     }
     Ok(pod)

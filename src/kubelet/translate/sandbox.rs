@@ -4,7 +4,7 @@ use super::{Error, NodeLimits, keys, security};
 use crate::cri::v1;
 use crate::kubelet::dirs::Dirs;
 use crate::kubelet::hosts;
-use crate::model::pod::{ContainerPort, Pod, Protocol};
+use crate::model::pod::{CONFIG_SEEN, CONFIG_SOURCE, ContainerPort, Pod, Protocol};
 use crate::model::sysctl;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,8 +44,11 @@ pub fn sandbox(input: &SandboxInput<'_>) -> Result<v1::PodSandboxConfig, Error> 
     };
     let (resources, overhead) = input.node.sandbox(pod);
     let mut annotations = owned(&meta.annotations);
-    annotations.insert(keys::CONFIG_SEEN.into(), input.seen.to_string());
-    annotations.insert(keys::CONFIG_SOURCE.into(), "api".into());
+    // A static Pod says both itself.
+    if !input.pod.is_static() {
+        annotations.insert(CONFIG_SEEN.into(), input.seen.to_string());
+        annotations.insert(CONFIG_SOURCE.into(), "api".into());
+    }
     let mut labels = owned(&meta.labels);
     labels.extend(pod_labels(pod));
     Ok(v1::PodSandboxConfig {

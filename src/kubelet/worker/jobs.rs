@@ -313,7 +313,8 @@ impl Workers {
             self.context.clone(),
             slot.clone(),
             state.pod.clone(),
-            state.in_api,
+            // A mirror goes when its static Pod is gone from the node.
+            state.in_api && !state.pod.is_static(),
         );
         self.spawn(slot, state, Key::Leftovers, async move {
             let gone = async {

@@ -22,7 +22,6 @@ const ECHO: Duration = Duration::from_secs(1);
 pub(super) struct Reporter {
     context: Arc<Context>,
     key: NamespacedName,
-    uid: PodUid,
     /// Protects the statuses; never held over a call.
     state: Mutex<State>,
     busy: watch::Sender<bool>,
@@ -30,8 +29,9 @@ pub(super) struct Reporter {
     hurry: Notify,
 }
 
-#[derive(Default)]
 struct State {
+    /// The Pod at the API server that shows the status.
+    uid: PodUid,
     told: Option<PodStatus>,
     /// When that was told.
     told_at: Option<Instant>,
@@ -46,11 +46,27 @@ impl Reporter {
         Arc::new(Self {
             context,
             key,
-            uid,
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                uid,
+                told: None,
+                told_at: None,
+                wanted: None,
+                gone: false,
+            }),
             busy: watch::Sender::new(false),
             hurry: Notify::new(),
         })
+    }
+
+    /// From now on this Pod shows the status: the mirror of a static Pod. A new one has been told nothing.
+    pub(super) fn aim(&self, uid: PodUid) {
+        let mut state = self.lock();
+        if state.uid != uid {
+            state.uid = uid;
+            state.told = None;
+            state.told_at = None;
+            state.gone = false;
+        }
     }
 
     /// Sees to it that this status, or a later one, is told.
@@ -85,7 +101,7 @@ impl Reporter {
         if age < ECHO {
             return Some(ECHO - age);
         }
-        tracing::info!(pod.uid = %self.uid, "the API server has another status, telling again");
+        tracing::info!(pod.uid = %state.uid, "the API server has another status, telling again");
         state.told = None;
         drop(state);
         self.report(told);
@@ -109,29 +125,30 @@ impl Reporter {
                     () = self.hurry.notified() => {}
                 }
             }
-            let Some((told, (wanted, since))) = self.next() else {
+            let Some((uid, told, (wanted, since))) = self.next() else {
                 return;
             };
             let Some(patch) = status::patch(told.as_ref(), &wanted) else {
-                self.lock().told = Some(wanted);
+                self.settle(&uid, |state| state.told = Some(wanted));
                 continue;
             };
-            match self.context.pods.patch_status(&self.key, &self.uid, &patch).await {
+            match self.context.pods.patch_status(&self.key, &uid, &patch).await {
                 Ok(()) => {
                     backoff.reset();
                     self.context.metrics.status_told(since.elapsed());
-                    let mut state = self.lock();
-                    state.told = Some(wanted);
-                    state.told_at = Some(Instant::now());
+                    self.settle(&uid, |state| {
+                        state.told = Some(wanted);
+                        state.told_at = Some(Instant::now());
+                    });
                 }
                 Err(error) if error.is_not_found() || error.is_conflict() => {
-                    tracing::debug!(pod.uid = %self.uid, %error, "the pod is gone from the API server");
-                    self.lock().gone = true;
+                    tracing::debug!(pod.uid = %uid, %error, "the pod is gone from the API server");
+                    self.settle(&uid, |state| state.gone = true);
                 }
                 Err(error) => {
                     let text = error.to_string();
                     if said.say(&text, Instant::now()).is_some() {
-                        tracing::warn!(pod.uid = %self.uid, ns = %self.key.namespace, name = %self.key.name, error = %text, "status not told");
+                        tracing::warn!(pod.uid = %uid, ns = %self.key.namespace, name = %self.key.name, error = %text, "status not told");
                     }
                     self.lock().wanted.get_or_insert((wanted, since)).1 = since;
                     tokio::time::sleep(backoff.fail()).await;
@@ -147,14 +164,22 @@ impl Reporter {
         (!status::is_news(status)).then(|| *since + PATIENCE)
     }
 
-    /// What to tell next; without anything the work ends.
-    fn next(&self) -> Option<(Option<PodStatus>, (PodStatus, Instant))> {
+    /// Takes over what became of a call, unless another Pod shows the status by now.
+    fn settle(&self, uid: &PodUid, outcome: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        if state.uid == *uid {
+            outcome(&mut state);
+        }
+    }
+
+    /// Whom to tell what next, after what; without anything the work ends.
+    fn next(&self) -> Option<(PodUid, Option<PodStatus>, (PodStatus, Instant))> {
         let mut state = self.lock();
         let wanted = if state.gone { None } else { state.wanted.take() };
         if wanted.is_none() {
             self.busy.send_replace(false);
         }
-        Some((state.told.clone(), wanted?))
+        Some((state.uid.clone(), state.told.clone(), wanted?))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -49,6 +49,8 @@ pub(super) struct World {
     dir: tempfile::TempDir,
     /// The node's clock.
     now: Arc<Mutex<Timestamp>>,
+    /// Where manifests of static Pods are.
+    pub(super) manifests: Option<PathBuf>,
     /// When Pods are evicted.
     pub(super) eviction: EvictionConfig,
     /// What there is, and what Pods use of it.
@@ -112,6 +114,7 @@ impl World {
             api: FakeApi::new(),
             dir: tempfile::tempdir().unwrap(),
             now,
+            manifests: None,
             eviction: EvictionConfig::default(),
             usage: Arc::default(),
             shutdown: ShutdownConfig::default(),
@@ -251,6 +254,7 @@ impl World {
             cluster_dns: vec!["10.96.0.10".parse().unwrap()],
             eviction: self.eviction.clone(),
             shutdown: self.shutdown.clone(),
+            manifests: self.manifests.clone(),
             ..kubelet_config()
         }
     }
@@ -347,6 +351,11 @@ impl Life<'_> {
     pub(super) fn add(&mut self, pod: &Value) {
         self.world.know(pod);
         self.send(Change::Applied(decode(pod)));
+    }
+
+    /// The API server's first list has nothing for this node.
+    pub(super) fn list_nothing(&mut self) {
+        self.send(Change::Replaced(Vec::new()));
     }
 
     /// The watch tells what the API server has of the Pod.
