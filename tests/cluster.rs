@@ -64,6 +64,8 @@ mod security;
 mod services;
 #[path = "cluster/shutdown.rs"]
 mod shutdown;
+#[path = "cluster/static_pods.rs"]
+mod static_pods;
 #[path = "cluster/stream.rs"]
 mod stream;
 #[path = "cluster/stream_end.rs"]
@@ -154,6 +156,7 @@ const TOGETHER: &[Case] = &[
     ("debug::new_volume", debug::new_volume),
     ("debug::copy", debug::copy),
     ("debug::node", debug::node),
+    ("static_pods::life", static_pods::life),
     ("stream::exec", stream::exec),
     ("stream::stdin", stream::stdin),
     ("stream::terminal", stream::terminal),
@@ -214,6 +217,8 @@ const ALONE: &[Case] = &[
     ("recover::runtime_restarted", recover::runtime_restarted),
     ("recover::api_server_down", recover::api_server_down),
     ("recover::power_cut", recover::power_cut),
+    ("static_pods::agent_down", static_pods::agent_down),
+    ("static_pods::api_server_gone", static_pods::api_server_gone),
     ("join::refused_credentials", join::refused_credentials),
     ("join::unreachable_server", join::unreachable_server),
     ("identity::bootstrap", identity::bootstrap),

@@ -171,6 +171,7 @@ const KUBELET: &[(&str, &str, &str)] = &[
     ("kubelet_running_containers", "gauge", "container_state"),
     ("kubelet_desired_pods", "gauge", "static"),
     ("kubelet_active_pods", "gauge", "static"),
+    ("kubelet_mirror_pods", "gauge", ""),
     ("kubelet_runtime_operations_total", "counter", "operation_type"),
     (
         "kubelet_runtime_operations_duration_seconds",

@@ -64,6 +64,7 @@ fn rustlet(node: &Node, path: &Path, more: &[&str]) -> Result<Proc> {
         "unix:///run/containerd/containerd.sock",
     ]);
     command.args(["--cgroup-root", &node.cgroup_root]);
+    command.arg("--pod-manifest-path=/etc/kubernetes/manifests");
     command.args([
         "--cluster-dns",
         &net::CLUSTER_DNS.to_string(),
