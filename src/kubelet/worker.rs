@@ -257,6 +257,7 @@ impl Workers {
             self.context.notes.close(&uid);
             if !state.in_api || state.pod.is_static() {
                 self.slots().remove(&uid);
+                slot.reporter.close();
                 self.context.metrics.gone(&uid);
                 self.pass_on(&slot.key);
             }

@@ -69,6 +69,11 @@ impl Reporter {
         }
     }
 
+    /// Tells nothing more: another one may tell of the same Pod by now.
+    pub(super) fn close(&self) {
+        self.lock().gone = true;
+    }
+
     /// Sees to it that this status, or a later one, is told.
     pub(super) fn report(self: &Arc<Self>, status: PodStatus) {
         let mut state = self.lock();

@@ -40,7 +40,7 @@ impl FakeLogind {
     }
 
     /// Calls for a shutdown, or calls it off.
-    fn prepare(&self, down: bool) {
+    pub(super) fn prepare(&self, down: bool) {
         let mut fake = self.lock();
         fake.down = down;
         fake.sessions.retain(|session| session.send(down).is_ok());
@@ -52,7 +52,7 @@ impl FakeLogind {
     }
 
     /// Locks that hold the machine back.
-    fn held(&self) -> usize {
+    pub(super) fn held(&self) -> usize {
         let mut fake = self.lock();
         let open = |end: &mut UnixStream| {
             end.read(&mut [0])
@@ -129,7 +129,7 @@ fn slow(name: &str, priority: i32, seconds: u32) -> Value {
     )
 }
 
-fn ended(world: &World, name: &str) -> bool {
+pub(super) fn ended(world: &World, name: &str) -> bool {
     let status = world.status(name);
     let told = status["phase"] == "Failed";
     if told {

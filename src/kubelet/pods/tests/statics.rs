@@ -1,7 +1,9 @@
 //! Static Pods and their mirrors.
 
+use super::shutdown::ended;
 use super::world::Life;
 use super::{World, container, pod};
+use crate::config::{ShutdownConfig, ShutdownPeriod};
 use crate::model::pod::{CONFIG_HASH, CONFIG_MIRROR};
 use crate::model::{ContainerId, PodUid};
 use serde_json::{Value, json};
@@ -177,6 +179,45 @@ fn a_manifest_that_comes_back_restarts_its_pod_with_a_count() {
     assert_eq!(world.status(WEB)["containerStatuses"][0]["restartCount"], 1);
     assert_eq!(count(&world, "RunPodSandbox"), 2);
     assert!(world.api.state().deleted.is_empty(), "it is the same mirror");
+}
+
+#[test]
+fn a_pod_that_comes_back_is_not_told_of_as_it_was_before() {
+    let world = world();
+    let (mut life, mirror) = mirrored(&world);
+    life.echo(&mirror);
+    world.api.state().away = true;
+    world.cri.exit(&app(&world), 1);
+    life.pass(2);
+    remove(&world);
+    life.pass(20);
+    assert!(world.cri.is_empty());
+    write(&world, "1");
+    life.pass(5);
+    let new = app(&world);
+    world.api.state().away = false;
+    life.pass(15);
+    assert_eq!(world.running(WEB, "app"), new);
+}
+
+#[test]
+fn a_shutdown_of_the_machine_ends_static_pods_too() {
+    let mut world = world();
+    world.shutdown = ShutdownConfig {
+        periods: vec![ShutdownPeriod {
+            priority: 0,
+            seconds: 10,
+        }],
+        recorded: false,
+    };
+    let (mut life, _) = mirrored(&world);
+    assert_eq!(world.logind.held(), 1);
+    world.logind.prepare(true);
+    life.pass(20);
+    assert!(ended(&world, WEB));
+    assert_eq!(world.logind.held(), 0, "the machine may go down");
+    assert_eq!(count(&world, "RunPodSandbox"), 1, "it does not come back");
+    assert_eq!(count(&world, "StartContainer"), 1);
 }
 
 #[test]
