@@ -53,13 +53,21 @@ impl Error {
     pub fn grpc_text(&self) -> String {
         match self.code {
             tonic::Code::Unknown => self.message.clone(),
-            tonic::Code::Cancelled => format!("rpc error: code = Canceled desc = {}", self.message),
-            code => format!("rpc error: code = {code:?} desc = {}", self.message),
+            code => go_status(code, &self.message),
         }
     }
     /// The call took longer than it may. For [`Runtime::exec_sync`]: the command did.
     pub fn is_timeout(&self) -> bool {
         self.code == tonic::Code::DeadlineExceeded
+    }
+}
+
+/// A gRPC status as Go programs print it.
+pub fn go_status(code: tonic::Code, message: &str) -> String {
+    match code {
+        tonic::Code::Cancelled => format!("rpc error: code = Canceled desc = {message}"),
+        tonic::Code::Ok => format!("rpc error: code = OK desc = {message}"),
+        code => format!("rpc error: code = {code:?} desc = {message}"),
     }
 }
 

@@ -52,6 +52,8 @@ mod pod_network;
 mod pods;
 #[path = "cluster/private_images.rs"]
 mod private_images;
+#[path = "cluster/probes.rs"]
+mod probes;
 #[path = "cluster/recover.rs"]
 mod recover;
 #[path = "cluster/resources.rs"]
@@ -114,6 +116,8 @@ const TOGETHER: &[Case] = &[
     ("services::hairpin", services::hairpin),
     ("pods::readiness_probe", pods::readiness_probe),
     ("pods::liveness_probe", pods::liveness_probe),
+    ("probes::grpc", probes::grpc),
+    ("probes::exec", probes::exec),
     ("pods::graceful_deletion", pods::graceful_deletion),
     ("pods::restart_policy", pods::restart_policy),
     ("pods::init_containers", pods::init_containers),

@@ -346,7 +346,7 @@ pub struct ProbeOf<'a> {
     pub kind: &'static str,
 }
 
-const RESULTS: [&str; 3] = ["successful", "failed", "unknown"];
+const RESULTS: [&str; 2] = ["successful", "failed"];
 
 impl ProbeOf<'_> {
     fn took(&self) -> Labels {
@@ -541,19 +541,16 @@ impl KubeletMetrics {
         self.0.relist_seen.set(now.floor());
     }
 
-    /// A probe was run. `Some(true)`: it succeeded; `None`: it could not be made.
-    pub fn probed(&self, uid: &PodUid, of: &ProbeOf<'_>, success: Option<bool>, took: Duration) {
-        let result = match success {
-            Some(true) => RESULTS[0],
-            Some(false) => RESULTS[1],
-            None => RESULTS[2],
-        };
+    /// A probe was run. How long it took is only told of successes, as upstream does; one that could not be made is not
+    /// counted at all.
+    pub fn probed(&self, uid: &PodUid, of: &ProbeOf<'_>, success: bool, took: Duration) {
+        let result = if success { RESULTS[0] } else { RESULTS[1] };
         self.starts().probed(uid, of.took(), of.result(uid, result));
         self.0.probes.get_or_create(&of.result(uid, result)).inc();
-        self.0
-            .probes_took
-            .get_or_create(&of.took())
-            .observe(took.as_secs_f64());
+        if success {
+            let all = self.0.probes_took.get_or_create(&of.took());
+            all.observe(took.as_secs_f64());
+        }
     }
 
     fn starts(&self) -> std::sync::MutexGuard<'_, Starts> {

@@ -15,8 +15,8 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use memory::{go_duration, seconds, should_restart};
 pub use memory::{note_failure, note_sandbox_failure, recall};
-pub(crate) use memory::{seconds, should_restart};
 pub(crate) use restart_all::REMOVED;
 pub(crate) use run::{DEADLINE_EXCEEDED, LOST_EXIT_CODE};
 

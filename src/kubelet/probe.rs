@@ -114,8 +114,8 @@ impl Probes {
         self
     }
 
-    /// Says which instances of a Pod run now: probes of new ones start, of others end. A Pod that is being deleted is
-    /// only asked for readiness. Must be called on a tokio runtime.
+    /// Says which instances of a Pod run now: probes of new ones start, of others end. Must be called on a tokio
+    /// runtime.
     pub fn set(&self, pod: &Arc<Pod>, running: &[Running], ip: Option<IpAddr>, now: Timestamp) {
         let uid = &pod.metadata.uid;
         let mut pods = self.0.lock();
@@ -127,12 +127,16 @@ impl Probes {
                 instances.insert(instance.id.clone(), started);
             }
         }
-        if pod.metadata.deletion_timestamp.is_some() {
-            instances.values_mut().for_each(Instance::quiet);
-        }
         if instances.is_empty() {
             pods.remove(uid);
         }
+    }
+
+    /// The Pod comes to its end: it is only asked for readiness from now on.
+    pub fn quiet(&self, uid: &PodUid) {
+        let mut pods = self.0.lock();
+        let instances = pods.get_mut(uid).into_iter().flatten();
+        instances.for_each(|(_, instance)| instance.quiet());
     }
 
     /// Ends all probes of a Pod.
@@ -283,9 +287,9 @@ impl Task {
             kind: self.kind.word(),
         };
         let success = match outcome {
-            Outcome::Success | Outcome::Warning(_) => Some(true),
-            Outcome::Failure(_) => Some(false),
-            Outcome::Error(_) => None,
+            Outcome::Success | Outcome::Warning(_) => true,
+            Outcome::Failure(_) => false,
+            Outcome::Error(_) => return,
         };
         self.probes.0.metrics.probed(&meta.uid, &of, success, took);
     }

@@ -380,6 +380,9 @@ impl Workers {
         memory.resizing = running && (cgroup || started);
         self.announce(&pod, input.memory, &memory);
         self.set_probes(&pod, observed, now);
+        if memory.ended || intent != Intent::Run {
+            self.context.probes.quiet(&pod.metadata.uid);
+        }
         let new = status(StatusInput {
             pod: &pod,
             intent: &intent,

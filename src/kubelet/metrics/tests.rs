@@ -123,8 +123,8 @@ fn probes_are_forgotten_with_their_pod() {
         kind: "Readiness",
     };
     let uid = PodUid::from("u1");
-    metrics.probed(&uid, &of, Some(true), Duration::ZERO);
-    metrics.probed(&uid, &of, None, Duration::ZERO);
+    metrics.probed(&uid, &of, true, Duration::from_secs(3));
+    metrics.probed(&uid, &of, false, Duration::from_secs(5));
     let labels = r#"container="main",namespace="default",pod="web",pod_uid="u1",probe_type="Readiness""#;
     has(
         &metrics.probes(),
@@ -132,7 +132,12 @@ fn probes_are_forgotten_with_their_pod() {
     );
     has(
         &metrics.probes(),
-        &format!(r#"prober_probe_total{{{labels},result="unknown"}} 1"#),
+        &format!(r#"prober_probe_total{{{labels},result="failed"}} 1"#),
+    );
+    let took = r#"container="main",namespace="default",pod="web",probe_type="Readiness""#;
+    has(
+        &metrics.probes(),
+        &format!(r#"prober_probe_duration_seconds_sum{{{took}}} 3"#),
     );
     metrics.gone(&uid);
     let left = metrics.probes();

@@ -213,7 +213,7 @@ fn ended_at(container: &ContainerState) -> Timestamp {
 }
 
 /// Go's way to print whole seconds: `10s`, `1m20s`, `5m0s`.
-pub(super) fn go_duration(total: i64) -> String {
+pub(crate) fn go_duration(total: i64) -> String {
     match (total / 3600, total / 60 % 60, total % 60) {
         (0, 0, s) => format!("{s}s"),
         (0, m, s) => format!("{m}m{s}s"),

@@ -2,13 +2,16 @@
 
 use super::http;
 use super::state::Outcome;
-use crate::cri::Runtime;
+use crate::cri::{self, Runtime};
+use crate::kubelet::env::expand;
+use crate::kubelet::plan::go_duration;
 use crate::model::ContainerId;
 use crate::model::pod::{Container, ExecAction, GrpcAction, IntOrString, Probe};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 const MAX_OUTPUT: usize = 10 << 10;
 /// A probe that could not be made is tried this often before it is given up for this time.
@@ -83,18 +86,30 @@ pub(crate) fn port(wanted: &IntOrString, container: &Container) -> Result<u16, O
             None => name.parse().ok(),
         },
     };
-    number
-        .and_then(|n| u16::try_from(n).ok())
+    let Some(number) = number else {
+        return Err(Outcome::Error(format!(
+            "strconv.Atoi: parsing {:?}: invalid syntax",
+            wanted.to_string()
+        )));
+    };
+    u16::try_from(number)
+        .ok()
         .filter(|n| *n > 0)
-        .ok_or_else(|| Outcome::Error(format!("invalid port number: {wanted}")))
+        .ok_or_else(|| Outcome::Error(format!("invalid port number: {number}")))
+}
+
+/// PURE. `host:port`, with brackets where they are needed.
+fn joined(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// Connects; the error is in Go's words.
 pub(super) async fn dial(host: &str, port: u16) -> Result<TcpStream, String> {
-    let address = match host.parse::<IpAddr>() {
-        Ok(ip) => std::net::SocketAddr::new(ip, port).to_string(),
-        Err(_) => format!("{host}:{port}"),
-    };
+    let address = joined(host, port);
     TcpStream::connect(&address)
         .await
         .map_err(|error| http::dial_error(&address, &error))
@@ -105,13 +120,22 @@ pub(super) async fn tcp(host: &str, port: u16, timeout: Duration) -> Outcome {
     match tokio::time::timeout(timeout, dial(host, port)).await {
         Ok(Ok(_)) => Outcome::Success,
         Ok(Err(why)) => Outcome::Failure(why),
-        Err(_) => Outcome::Failure(format!("dial tcp {host}:{port}: i/o timeout")),
+        Err(_) => Outcome::Failure(format!("dial tcp {}: i/o timeout", joined(host, port))),
     }
+}
+
+/// PURE. The command, with the variables the container's spec gives a value to.
+fn command(action: &ExecAction, container: &Container) -> Vec<String> {
+    let value = |name: &str| {
+        let mut env = container.env.iter().rev();
+        env.find(|e| &*e.name == name).map(|e| e.value.to_string())
+    };
+    action.command.iter().map(|word| expand(word, value)).collect()
 }
 
 /// Healthy when the command exits with 0.
 async fn exec(action: &ExecAction, target: &Target, timeout: Duration) -> Outcome {
-    let command: Vec<String> = action.command.iter().map(|word| word.to_string()).collect();
+    let command = command(action, &target.container);
     match target.runtime.exec_sync(&target.id, &command, timeout).await {
         Ok(done) if done.exit_code == 0 => Outcome::Success,
         Ok(done) => {
@@ -121,11 +145,11 @@ async fn exec(action: &ExecAction, target: &Target, timeout: Duration) -> Outcom
             Outcome::Failure(String::from_utf8_lossy(&output).into_owned())
         }
         Err(error) if error.is_timeout() => Outcome::Failure(format!(
-            "command timed out: {:?} timed out after {}s",
+            "command timed out: {:?} timed out after {}",
             command.join(" "),
-            timeout.as_secs()
+            words(timeout)
         )),
-        Err(error) => Outcome::Error(error.message),
+        Err(error) => Outcome::Error(cri::go_status(error.code, &error.message)),
     }
 }
 
@@ -146,55 +170,87 @@ struct HealthResponse {
 const SERVING: i32 = 1;
 const HEALTH_CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// Healthy when `grpc.health.v1.Health/Check` says SERVING.
+/// Pause before a server that refuses the connection is asked again.
+const RECONNECT: Duration = Duration::from_secs(1);
+
+/// Healthy when `grpc.health.v1.Health/Check` says SERVING. A server that is not there yet is waited for.
 async fn grpc(action: &GrpcAction, host: &str, port: u16, timeout: Duration) -> Outcome {
-    let address = if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    };
-    match tokio::time::timeout(timeout, health(&address, &action.service)).await {
-        Ok(Ok(SERVING)) => Outcome::Success,
-        Ok(Ok(status)) => {
-            let word = match status {
-                2 => "NOT_SERVING",
-                3 => "SERVICE_UNKNOWN",
-                _ => "UNKNOWN",
-            };
-            Outcome::Failure(format!("service unhealthy (responded with {word:?})"))
+    let (address, end) = (joined(host, port), Instant::now() + timeout);
+    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
+        .and_then(|endpoint| endpoint.user_agent(http::AGENT));
+    let endpoint = match endpoint {
+        Ok(endpoint) => endpoint,
+        Err(error) => {
+            let text = format!("error: failed to connect service at {address:?}: {error}");
+            return Outcome::Failure(text);
         }
-        Ok(Err(why)) => Outcome::Failure(why),
-        Err(_) => Outcome::Failure(format!(
-            "timeout: health rpc did not complete within {}s",
-            timeout.as_secs()
-        )),
-    }
+    };
+    let connected = async {
+        loop {
+            match endpoint.connect().await {
+                Ok(channel) => return channel,
+                Err(_) => tokio::time::sleep(RECONNECT).await,
+            }
+        }
+    };
+    let Ok(channel) = tokio::time::timeout_at(end, connected).await else {
+        return Outcome::Failure(format!(
+            "timeout: failed to connect service {address:?} within {}: context deadline exceeded",
+            words(timeout)
+        ));
+    };
+    let status = tokio::time::timeout_at(end, health(channel, &action.service)).await;
+    let status = status.unwrap_or_else(|_| Err(tonic::Status::deadline_exceeded("")));
+    judged(status, timeout)
 }
 
-async fn health(address: &str, service: &str) -> Result<i32, String> {
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{address}"))
-        .and_then(|e| e.user_agent(http::AGENT))
-        .map_err(|e| e.to_string())?;
-    let unreachable = |e: tonic::transport::Error| {
-        let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-        format!("error: failed to connect service at {address:?}: {cause}")
+/// PURE. What the answer means.
+fn judged(answer: Result<i32, tonic::Status>, timeout: Duration) -> Outcome {
+    let failure = match answer {
+        Ok(SERVING) => return Outcome::Success,
+        Ok(status) => {
+            let word = match status {
+                0 => "UNKNOWN".to_owned(),
+                2 => "NOT_SERVING".to_owned(),
+                3 => "SERVICE_UNKNOWN".to_owned(),
+                other => other.to_string(),
+            };
+            format!("service unhealthy (responded with {word:?})")
+        }
+        Err(status) => match status.code() {
+            tonic::Code::Unimplemented => format!(
+                "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {}",
+                status.message()
+            ),
+            tonic::Code::DeadlineExceeded => {
+                format!("timeout: health rpc did not complete within {}", words(timeout))
+            }
+            code => format!(
+                "error: health rpc probe failed: {}",
+                cri::go_status(code, status.message())
+            ),
+        },
     };
-    let channel = endpoint.connect().await.map_err(unreachable)?;
+    Outcome::Failure(failure)
+}
+
+async fn health(channel: tonic::transport::Channel, service: &str) -> Result<i32, tonic::Status> {
     let mut client = tonic::client::Grpc::new(channel);
-    client.ready().await.map_err(unreachable)?;
+    client
+        .ready()
+        .await
+        .map_err(|error| tonic::Status::unavailable(error.to_string()))?;
     let request = tonic::Request::new(HealthRequest {
         service: service.to_owned(),
     });
     let path = ::http::uri::PathAndQuery::from_static(HEALTH_CHECK);
     let codec = tonic_prost::ProstCodec::<HealthRequest, HealthResponse>::default();
-    match client.unary(request, path, codec).await {
-        Ok(answer) => Ok(answer.into_inner().status),
-        Err(status) if status.code() == tonic::Code::Unimplemented => Err(format!(
-            "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): {}",
-            status.message()
-        )),
-        Err(status) => Err(format!("error: health rpc probe failed: {}", status.message())),
-    }
+    Ok(client.unary(request, path, codec).await?.into_inner().status)
+}
+
+/// PURE. Go's way to print whole seconds.
+fn words(timeout: Duration) -> String {
+    go_duration(i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

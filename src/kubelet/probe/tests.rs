@@ -249,7 +249,7 @@ async fn initial_delay_counts_from_the_containers_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pod_that_is_being_deleted_is_not_restarted_for_failing() {
+async fn a_pod_that_comes_to_its_end_is_not_restarted_for_failing() {
     let world = world().await;
     let fast = json!({"periodSeconds": 1, "failureThreshold": 1});
     let pod = pod(&[("liveness", fast.clone()), ("readiness", fast)]);
@@ -259,16 +259,10 @@ async fn a_pod_that_is_being_deleted_is_not_restarted_for_failing() {
         .probes
         .set(&pod, &world.running(AGENT_START), None, at(AGENT_START));
     world.pass(500).await;
-    let deleted = Arc::new(Pod {
-        metadata: crate::model::Meta {
-            deletion_timestamp: Some(at(1)),
-            ..pod.metadata.clone()
-        },
-        ..(*pod).clone()
-    });
     world
         .probes
-        .set(&deleted, &world.running(AGENT_START), None, at(AGENT_START));
+        .set(&pod, &world.running(AGENT_START), None, at(AGENT_START));
+    world.probes.quiet(&"u1".into());
     world.answer("readiness", 1);
     world.pass(5_000).await;
     assert_eq!((world.view().unhealthy, world.view().ready), (None, Some(false)));
@@ -291,6 +285,8 @@ async fn a_probe_that_cannot_be_made_says_so_and_changes_nothing() {
     assert_eq!(world.view().unhealthy, None);
     assert_eq!(
         world.heard(),
-        ["spec.containers{web} Unhealthy: Liveness probe errored and resulted in unknown state: no socket"]
+        [
+            "spec.containers{web} Unhealthy: Liveness probe errored and resulted in unknown state: rpc error: code = Unavailable desc = no socket"
+        ]
     );
 }
