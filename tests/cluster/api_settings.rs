@@ -92,6 +92,49 @@ pub(crate) fn tls13_only(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// With `--cloud-provider=external` the Node waits for a cloud's controller, tells it the address the operator has chosen,
+/// and leaves alone what that controller says of addresses.
+pub(crate) fn external_cloud(lab: &Lab) -> Result<()> {
+    let visitor = Visitor::new(lab, "--cloud-provider=external")?;
+    let path = format!("/api/v1/nodes/{}", visitor.node.name());
+    let node = eventually("the node", LIMIT, || {
+        Ok(match lab.kube.find(&path)? {
+            Some(node) => Seen::Yes(node),
+            None => Seen::No("not found".to_owned()),
+        })
+    })?;
+    let wanted = json!({
+        "key": "node.cloudprovider.kubernetes.io/uninitialized", "value": "true", "effect": "NoSchedule",
+    });
+    let taints = node["spec"]["taints"].as_array().context("taints")?;
+    ensure!(taints.contains(&wanted), "{taints:?}");
+    let told = &node["metadata"]["annotations"]["alpha.kubernetes.io/provided-node-ip"];
+    let own = node["status"]["addresses"][0]["address"].clone();
+    ensure!(!own.is_null() && *told == own, "{told}, not {own}");
+    let cloud =
+        json!([{"type": "InternalDNS", "address": "n3.example"}, {"type": "InternalIP", "address": own}]);
+    lab.kube.merge(
+        &format!("{path}/status"),
+        &json!({"status": {"addresses": cloud}}),
+    )?;
+    // A status written since then: an operator's condition goes, ours come.
+    lab.kube
+        .merge(&format!("{path}/status"), &json!({"status": {"conditions": []}}))?;
+    let seen = eventually("another status", LIMIT, || {
+        let node = lab.kube.get(&path)?;
+        Ok(match node["status"]["conditions"].as_array() {
+            Some(all) if !all.is_empty() => Seen::Yes(node),
+            _ => Seen::No("no conditions".to_owned()),
+        })
+    })?;
+    ensure!(
+        seen["status"]["addresses"] == cloud,
+        "{}",
+        seen["status"]["addresses"]
+    );
+    Ok(())
+}
+
 /// Method, path, code and, if it matters, text for an administrator while `enableDebuggingHandlers` is off.
 const SWITCHED_OFF: &[(&str, &str, u16, Option<&str>)] = &[
     ("GET", "/healthz", 200, Some("ok")),

@@ -234,6 +234,17 @@ const KUBELET: &[(&str, &str, &str)] = &[
         "",
     ),
     ("kubelet_pod_status_sync_duration_seconds", "histogram", ""),
+    ("kubelet_pod_in_progress_resizes", "gauge", ""),
+    (
+        "kubelet_image_manager_ensure_image_requests_total",
+        "counter",
+        "present_locally pull_policy pull_required",
+    ),
+    (
+        "kubelet_imagemanager_image_mustpull_checks_total",
+        "counter",
+        "result",
+    ),
     ("kubelet_containers_per_pod_count", "histogram", ""),
     ("kubelet_managed_ephemeral_containers", "gauge", ""),
     (
@@ -352,6 +363,64 @@ pub(crate) fn families(lab: &Lab) -> Result<()> {
             Some((labels, _)) => Seen::No(format!("{labels:?}")),
         })
     })
+}
+
+/// Asks for other requests and limits of a pod's only container.
+fn resize(case: &Case<'_>, name: &str, resources: &Value) -> Result<()> {
+    let patch = json!({"spec": {"containers": [{"name": "main", "resources": resources}]}});
+    let args = [
+        "-n",
+        &case.ns,
+        "patch",
+        "pod",
+        name,
+        "--subresource=resize",
+        "--patch",
+    ];
+    let patch = patch.to_string();
+    case.lab
+        .cluster()
+        .kubectl(&[&args[..], &[&*patch]].concat())
+        .map(drop)
+}
+
+/// What is asked for is counted amount by amount, and what is given by the time it took.
+pub(crate) fn resizes(lab: &Lab) -> Result<()> {
+    let case = Case::new(lab, "metric-resizes")?;
+    let amounts = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"cpu": "1"}});
+    let mut asked = pod("grows", None, json!([shell("exec sleep 1000")]));
+    asked["spec"]["containers"][0]["resources"] = amounts("50m");
+    let node = case.node_name(&case.run(asked)?).to_owned();
+    let value = |name: &str, labels: &[(&str, &str)]| -> Result<f64> {
+        let all = scrape(lab, &node, "metrics")?;
+        Ok(all.find(name, labels).map_or(0.0, |(_, value)| *value))
+    };
+    let more = |name: &'static str, labels: &'static [(&str, &str)], before: f64| {
+        eventually(&format!("more of {name} {labels:?}"), LIMIT, || {
+            let found = value(name, labels)?;
+            Ok(if found > before {
+                Seen::Yes(())
+            } else {
+                Seen::No(format!("{found}, and {before} before"))
+            })
+        })
+    };
+    let requested: &[_] = &[
+        ("operation", "increase"),
+        ("requirement", "requests"),
+        ("resource", "cpu"),
+    ];
+    let took: &[_] = &[("success", "true")];
+    let names = [
+        ("kubelet_container_requested_resizes_total", requested),
+        ("kubelet_pod_resize_duration_milliseconds_count", took),
+    ];
+    let before = names.map(|(name, labels)| value(name, labels));
+    resize(&case, "grows", &amounts("70m"))?;
+    for ((name, labels), before) in names.into_iter().zip(before) {
+        more(name, labels, before?)?;
+    }
+    lab.kube.delete(&case.path("pods", "grows"))
 }
 
 /// Paths of all leaves of a JSON value.

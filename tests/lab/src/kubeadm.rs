@@ -86,7 +86,10 @@ impl<'a> Kubeadm<'a> {
         let node = self.cluster.guest()?;
         node.exec(&["rm", "-r", "/etc/kubernetes"])?;
         let agent = match node.agent() {
-            AgentKind::Rustlet(path) => fs::canonicalize(path)?,
+            AgentKind::Rustlet(path) => {
+                node.keep_machine()?;
+                fs::canonicalize(path)?
+            }
             _ => fs::canonicalize(node.upstream_kubelet()?)?,
         };
         let (agent, kubeadm) = (agent.display().to_string(), self.program.display().to_string());

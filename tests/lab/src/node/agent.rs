@@ -54,7 +54,26 @@ pub(super) fn start(node: &Node, more: &[&str]) -> Result<Vec<Proc>> {
     }
 }
 
+/// An agent sets kernel parameters; those of the whole machine are not this node's business. Where parts of /proc are
+/// covered, the kernel lets a user namespace have a /proc of its own only if another one is whole.
+const KEEP_MACHINE: &str = r#"
+mountpoint -q /run/whole-proc || { mkdir -p /run/whole-proc; mount -t proc proc /run/whole-proc; }
+for part in kernel vm; do
+    mountpoint -q /proc/sys/$part && continue
+    mount --bind /proc/sys/$part /proc/sys/$part
+    mount -o remount,bind,ro /proc/sys/$part
+done
+"#;
+
+impl Node {
+    /// Keeps an agent on this node off the machine's own kernel parameters.
+    pub(crate) fn keep_machine(&self) -> Result<()> {
+        self.exec(&["sh", "-ec", KEEP_MACHINE]).map(drop)
+    }
+}
+
 fn rustlet(node: &Node, path: &Path, more: &[&str]) -> Result<Proc> {
+    node.keep_machine()?;
     let path = fs::canonicalize(path).with_context(|| format!("find {}", path.display()))?;
     let mut command = Command::new(&path);
     command.args(["--node", &node.name, "--kubeconfig", KUBECONFIG]);
@@ -71,7 +90,8 @@ fn rustlet(node: &Node, path: &Path, more: &[&str]) -> Result<Proc> {
         "--cluster-domain",
         "cluster.local",
     ]);
-    // The machine's disk is not this node's business.
+    // Nor are its disk and swap.
+    command.arg("--fail-swap-on=false");
     command.args(["--eviction-hard", EVICTION_HARD, "--image-gc-high-threshold=100"]);
     command.arg("--cni-bin-dir").arg(node.cni_bin());
     command.args(&node.settings.agent_args).args(more);
