@@ -58,6 +58,7 @@ impl<'a> Mortal<'a> {
         let node = lab.cluster().guest()?;
         node.exec(&["mkdir", "-p", "/run/dbus"])?;
         node.write("/etc/dbus-1/lab.conf", &bus_config(SOCKET))?;
+        #[expect(clippy::disallowed_methods, reason = "it lives as long as the test")]
         let mut daemon = Command::new("dbus-daemon");
         daemon.args(["--nofork", "--config-file=/etc/dbus-1/lab.conf"]);
         let bus = node.machine().spawn(&mut daemon, &node.logs().join("dbus.log"))?;
@@ -161,7 +162,7 @@ impl<'a> Mortal<'a> {
 /// Ends two seconds after it is asked to, and says when it was asked and when it ended, in seconds since the machine
 /// started.
 const SLOW: &str = "end() { read a b < /proc/uptime; sleep 2; read c d < /proc/uptime; echo $a $c > /dev/termination-log; \
-                    exit 0; }; trap end TERM; while :; do sleep 0.1; done";
+                    exit 3; }; trap end TERM; while :; do sleep 0.1; done";
 /// Ends when it is killed.
 const STUBBORN: &str = "trap '' TERM; while :; do sleep 1; done";
 

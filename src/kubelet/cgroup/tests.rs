@@ -59,7 +59,7 @@ async fn a_pods_cgroup_is_given_what_the_pod_may_use() {
     .unwrap();
     assert_eq!(cgroups.memory(&p, None), Some(4096));
     assert_eq!(cgroups.memory(&p, Some(&"c1".into())), None, "no such container");
-    assert_eq!(cgroups.pods(), [p.metadata.uid.clone()]);
+    assert_eq!(cgroups.pods(), std::slice::from_ref(&p.metadata.uid));
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn slices_are_systemds_and_a_machine_without_it_starts_pods_nevertheless()
     let cgroups = PodCgroups::new(Some(kernel), names(true), rules).with_systemd(Systemd::at(bus.address()));
     let p = pod("p", &["c"]);
     cgroups.create(&p).await.unwrap();
-    assert_eq!(cgroups.pods(), [p.metadata.uid.clone()]);
+    assert_eq!(cgroups.pods(), std::slice::from_ref(&p.metadata.uid));
     let units = machine.units();
     assert_eq!(units.keys().collect::<Vec<_>>(), [slice]);
     let unit = &units[slice];
