@@ -226,7 +226,10 @@ impl Workers {
         let mut kind = if known.is_some() { "sync" } else { "create" };
         if let Some(slot) = known {
             let done = std::mem::take(&mut *slot.done.lock().unwrap_or_else(PoisonError::into_inner));
-            slot.state.lock().await.settle(done, self.context.now());
+            let (mut state, now) = (slot.state.lock().await, self.context.now());
+            // First, or a clock that was set would move what is noted now as well.
+            state.follow_clock(now, self.begun.elapsed());
+            state.settle(done, now);
         }
         let mut observed = match self.observer.observe(&uid).await {
             Ok(observed) => observed,

@@ -213,6 +213,16 @@ impl FakeCri {
             .filter(|(_, s)| has_uid(&s.labels, Some(pod)));
         of_pod.map(|(id, _)| id.clone()).collect()
     }
+    /// Every sandbox there is.
+    pub fn every_sandbox(&self) -> Vec<v1::PodSandboxStatus> {
+        self.lock().sandboxes.values().cloned().collect()
+    }
+    /// Every container there is, with its sandbox.
+    pub fn every_container(&self) -> Vec<(SandboxId, v1::ContainerStatus)> {
+        let state = self.lock();
+        let all = state.containers.values();
+        all.map(|c| (c.sandbox.clone(), c.status.clone())).collect()
+    }
     /// True when there is neither a sandbox nor a container.
     pub fn is_empty(&self) -> bool {
         let state = self.lock();
@@ -296,8 +306,8 @@ impl State {
         });
     }
 
-    /// Names as containerd reserves them: one container of a name and attempt per Pod.
-    fn reserved(&self, sandbox: &SandboxId, wanted: &v1::ContainerMetadata) -> bool {
+    /// Names as containerd reserves them: one container of a name and attempt per Pod. Who has this one.
+    fn reserved(&self, sandbox: &SandboxId, wanted: &v1::ContainerMetadata) -> Option<ContainerId> {
         let uid = |id: &SandboxId| {
             self.sandboxes
                 .get(id)
@@ -305,8 +315,9 @@ impl State {
                 .map(|m| m.uid)
         };
         self.containers
-            .values()
-            .any(|c| metadata(&c.status) == *wanted && uid(&c.sandbox) == uid(sandbox))
+            .iter()
+            .find(|(_, c)| metadata(&c.status) == *wanted && uid(&c.sandbox) == uid(sandbox))
+            .map(|(id, _)| id.clone())
     }
 
     fn free_address(&self) -> String {

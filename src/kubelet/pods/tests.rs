@@ -8,6 +8,7 @@ mod resize;
 mod restart_all;
 mod shutdown;
 mod statics;
+mod storm;
 mod world;
 
 use crate::model::PodUid;

@@ -146,14 +146,21 @@ impl Runtime for FakeCri {
         self.lock()
             .note(format!("{CALL} {}/{}{with}", wanted.name, wanted.attempt));
         let mut state = self.call(CALL)?;
-        if state
+        let holder = state
             .sandboxes
             .values()
-            .any(|s| s.metadata.as_ref() == Some(&wanted))
-        {
+            .find(|s| s.metadata.as_ref() == Some(&wanted));
+        if let Some(holder) = holder {
+            let v1::PodSandboxMetadata {
+                name,
+                namespace,
+                uid,
+                attempt,
+            } = &wanted;
+            let full = format!("{name}_{namespace}_{uid}_{attempt}");
             let words = format!(
-                "failed to reserve sandbox name {:?}: name is reserved",
-                wanted.name
+                "failed to reserve sandbox name {full:?}: name {full:?} is reserved for {:?}",
+                holder.id
             );
             return Err(error(CALL, Code::Unknown, words));
         }
@@ -250,10 +257,11 @@ impl Runtime for FakeCri {
                 format!("sandbox {sandbox} is not running"),
             ));
         }
-        if state.reserved(sandbox, &wanted) {
+        if let Some(holder) = state.reserved(sandbox, &wanted) {
+            let full = format!("{}_{sandbox}_{}", wanted.name, wanted.attempt);
             let words = format!(
-                "failed to reserve container name {:?}: name is reserved",
-                wanted.name
+                "failed to reserve container name {full:?}: name {full:?} is reserved for {:?}",
+                holder.as_str()
             );
             return Err(error(CALL, Code::Unknown, words));
         }
@@ -310,6 +318,12 @@ impl Runtime for FakeCri {
             );
             return Err(error(CALL, Code::Unknown, words));
         }
+        let sandbox = container.sandbox.clone();
+        if state.sandbox(CALL, &sandbox)?.state != SState::SandboxReady as i32 {
+            let words = format!("sandbox container {sandbox:?} is not running");
+            return Err(error(CALL, Code::Unknown, words));
+        }
+        let container = state.container(CALL, id)?;
         container.status.state = CState::ContainerRunning as i32;
         container.status.started_at = now;
         let (sandbox, name) = (container.sandbox.clone(), metadata(&container.status).name);

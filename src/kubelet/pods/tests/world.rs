@@ -4,6 +4,7 @@ use super::super::serve;
 use super::shutdown::FakeLogind;
 use crate::api::{Change, ConfigObject};
 use crate::config::{EvictionConfig, KubeletConfig, ShutdownConfig};
+use crate::cri;
 use crate::kubelet::cgroup::PodCgroups;
 use crate::kubelet::cgroup::names::Names;
 use crate::kubelet::cgroup::plan::Rules;
@@ -45,8 +46,14 @@ use tokio::sync::{Semaphore, mpsc, watch};
 /// What outlives the agent.
 pub(super) struct World {
     pub(super) cri: FakeCri,
+    /// What the agent meets: `cri`, or something before it.
+    pub(super) runtime: Arc<dyn cri::Runtime>,
+    /// Likewise.
+    pub(super) image_service: Arc<dyn cri::Images>,
     pub(super) api: FakeApi,
     dir: tempfile::TempDir,
+    /// Longest crash backoff.
+    pub(super) longest_restart_pause: Duration,
     /// The node's clock.
     now: Arc<Mutex<Timestamp>>,
     /// Where manifests of static Pods are.
@@ -110,6 +117,9 @@ impl World {
         let now = Arc::new(Mutex::new(Timestamp::from_second(1_800_000_000).unwrap()));
         cri.set_time(*now.lock().unwrap());
         Self {
+            runtime: Arc::new(cri.clone()),
+            image_service: Arc::new(cri.clone()),
+            longest_restart_pause: kubelet_config().longest_restart_pause,
             cri,
             api: FakeApi::new(),
             dir: tempfile::tempdir().unwrap(),
@@ -158,9 +168,11 @@ impl World {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
+            // As few tasks as possible between two looks, so that a kill may come at any await.
+            .event_interval(1)
             .build()
             .unwrap();
-        let (changes, receiver) = mpsc::channel(64);
+        let (changes, receiver) = mpsc::channel(1024);
         let drain = Drain::new();
         let signal = drain.signal();
         let marks = Arc::new(Marks::default());
@@ -182,7 +194,7 @@ impl World {
             root: config.root_dir.clone(),
             pod_logs: config.pod_logs_dir.clone(),
         };
-        let cri = Arc::new(self.cri.clone());
+        let (runtime, image_service) = (self.runtime.clone(), self.image_service.clone());
         let api = Arc::new(self.api.clone());
         let now = self.now.clone();
         let clock: Clock = Arc::new(move || *now.lock().unwrap());
@@ -193,9 +205,9 @@ impl World {
             systemd: false,
         };
         let sources = Sources::new(&config.root_dir, Providers::default());
-        let images = Arc::new(ImageManager::new(cri.clone(), &config, sources));
+        let images = Arc::new(ImageManager::new(image_service.clone(), &config, sources));
         let image_gc = ImageGc::new(
-            (cri.clone(), cri.clone(), images.clone()),
+            (runtime.clone(), image_service.clone(), images.clone()),
             api.clone(),
             Arc::default(),
             config.clone(),
@@ -211,15 +223,15 @@ impl World {
             images,
             volumes: Volumes::new(dirs.clone(), api.clone()).with_tmpfs(|_, _| Ok(())),
             probes: Probes::new(
-                cri.clone(),
+                runtime.clone(),
                 api.clone(),
                 Arc::new(move |uid| marks.mark(uid)),
                 clock(),
             )
             .with_notes(notes.clone()),
             notes,
-            runtime: cri.clone(),
-            image_service: cri,
+            runtime,
+            image_service,
             pods: api.clone(),
             data: api.clone(),
             events: api.clone(),
@@ -255,12 +267,27 @@ impl World {
             eviction: self.eviction.clone(),
             shutdown: self.shutdown.clone(),
             manifests: self.manifests.clone(),
+            longest_restart_pause: self.longest_restart_pause,
             ..kubelet_config()
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         *self.now.lock().unwrap()
+    }
+
+    /// The wall clock goes on; nobody's timer does.
+    pub(super) fn advance(&self, by: Duration) {
+        let mut now = self.now.lock().unwrap();
+        *now += SignedDuration::try_from(by).unwrap();
+        self.cri.set_time(*now);
+    }
+
+    /// Somebody sets the wall clock.
+    pub(super) fn step_clock(&self, seconds: i64) {
+        let mut now = self.now.lock().unwrap();
+        *now += SignedDuration::from_secs(seconds);
+        self.cri.set_time(*now);
     }
 
     /// The API server has this Pod.
@@ -392,11 +419,24 @@ impl Life<'_> {
         }
     }
 
-    fn tick(&mut self, step: Duration) {
+    /// Lets this much time pass.
+    pub(super) fn tick(&mut self, step: Duration) {
         self.runtime.block_on(async { tokio::time::sleep(step).await });
-        let mut now = self.world.now.lock().unwrap();
-        *now += SignedDuration::try_from(step).unwrap();
-        self.world.cri.set_time(*now);
+        self.world.advance(step);
+    }
+
+    /// Lets tasks run, one after the other, so many times.
+    pub(super) fn polls(&mut self, count: u32) {
+        for _ in 0..count {
+            self.runtime.block_on(tokio::task::yield_now());
+        }
+    }
+
+    /// The watch lists anew.
+    pub(super) fn relist(&mut self, pods: &[Value]) {
+        let list = pods.iter().map(|pod| decode(&self.world.with_status(pod)));
+        let list = list.collect();
+        self.send(Change::Replaced(list));
     }
 
     /// Runs in the smallest steps until this many calls have changed the runtime; false when it comes to rest before.
