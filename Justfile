@@ -51,10 +51,10 @@ test-upstream *ARGS: tools
     {{ lab }} build --metrics-server --upstream
     {{ root }} env "PATH=$PATH" RUSTLET_LAB_AGENT=upstream cargo test --test cluster -- {{ ARGS }}
 
-# Malformed requests to the node's API, for a while (libFuzzer; stable Rust is let use what it needs)
-fuzz SECONDS="60":
+# Malformed requests to the node's API (`request`) or any Pods (`pod`), for a while (libFuzzer; stable Rust is let use what it needs)
+fuzz TARGET="request" SECONDS="60":
     command -v cargo-fuzz >/dev/null || { echo "installing cargo-fuzz (once)"; cargo install --locked cargo-fuzz; }
-    RUSTC_BOOTSTRAP=1 cargo fuzz run request -- -max_total_time={{ SECONDS }} -max_len=4096 -dict=fuzz/request.dict
+    RUSTC_BOOTSTRAP=1 cargo fuzz run {{ TARGET }} -- -max_total_time={{ SECONDS }} -max_len=4096 {{ if TARGET == "request" { "-dict=fuzz/request.dict" } else { "" } }}
 
 # Formatting, lints, docs, licences
 check:

@@ -1,5 +1,6 @@
 //! Fakes, builders and private kernels for tests; compiled for tests and under the feature `testing` only.
 
+pub mod any_pod;
 pub mod fake_api;
 pub mod fake_cri;
 pub mod fake_systemd;
