@@ -93,7 +93,7 @@ const TEXTS: [&str; 44] = [
 ];
 
 /// Fields for which the API server admits these words only.
-const WORDS: [(&str, &[&str]); 7] = [
+const WORDS: [(&str, &[&str]); 11] = [
     ("restartPolicy", &["Always", "OnFailure", "Never"]),
     ("restartPolicy", &["NotRequired", "RestartContainer"]),
     (
@@ -104,6 +104,10 @@ const WORDS: [(&str, &[&str]); 7] = [
     ("pullPolicy", &["Always", "IfNotPresent", "Never"]),
     ("terminationMessagePolicy", &["File", "FallbackToLogsOnError"]),
     ("protocol", &["TCP", "UDP", "SCTP"]),
+    ("ip", &["127.0.0.1", "10.244.0.2", "fd00::1"]),
+    ("podIP", &["10.244.0.2", "fd00::1"]),
+    ("hostIP", &["10.0.0.1", "0.0.0.0", "fd00::1"]),
+    ("nameservers", &["10.0.0.10", "fd00::1"]),
 ];
 
 /// Fields for which it admits no number below zero.
