@@ -154,7 +154,8 @@ impl Rules {
                 .deleted
                 .is_some_and(|(asked, end)| asked < self.tick && self.tick < end)
         {
-            // What is in a dead sandbox may have been given its time before.
+            // What is in a dead sandbox may have been given its time before. Once the grace is over all are killed at
+            // once, which is not a StopContainer here.
             let alive = |c: &Container| self.sandboxes.get(&c.sandbox).is_some_and(|s| s.ready);
             let of_pod = self.containers.values().filter(|c| c.pod == uid && runs(c));
             for main in of_pod.filter(|c| alive(c) && seen.shape.main(&c.name)) {

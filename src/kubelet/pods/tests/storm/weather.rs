@@ -69,6 +69,9 @@ pub(super) struct Sandbox {
     pub(super) ready: bool,
 }
 
+/// A StopContainer without any grace, as the rules know it.
+const KILL: &str = "KillContainer";
+
 /// What happened, in order.
 #[derive(Clone, Debug)]
 pub(super) enum Fact {
@@ -189,6 +192,7 @@ impl Weather {
             self.sky().facts.push(Fact::Asked { call, pod, id, name });
             self.pause().await;
         }
+        let call = if call == KILL { "StopContainer" } else { call };
         self.strike(call, false)?;
         let done = effect.await;
         self.look();
@@ -358,7 +362,8 @@ impl Runtime for Weather {
             let timeout = if lingers > limit { 0 } else { 1 };
             self.fake.stop_container(id, timeout).await
         };
-        self.call("StopContainer", about, effect).await
+        let kind = if limit.is_zero() { KILL } else { "StopContainer" };
+        self.call(kind, about, effect).await
     }
 
     async fn remove_container(&self, id: &ContainerId) -> cri::Result<()> {
