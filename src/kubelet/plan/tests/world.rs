@@ -280,6 +280,7 @@ fn world(seed: &Seed) -> World {
         );
     }
     let mut attempts = BTreeMap::new();
+    let mut homes = BTreeMap::new();
     let mut probes = BTreeMap::new();
     for (n, (name, home, state, ok, changed, sick)) in seed.containers.iter().enumerate() {
         let name = NAMES[*name];
@@ -289,7 +290,10 @@ fn world(seed: &Seed) -> World {
         let attempt = attempts.entry(name).and_modify(|a| *a += 1).or_insert(0_u32);
         let created = 10 + i64::try_from(n).unwrap();
         let mut c = running(name, *attempt, created);
-        c.sandbox = seen.sandboxes[home % seen.sandboxes.len()].id.clone();
+        // The newest sandbox is the first, and no container goes back to an older one.
+        let newest = homes.entry(name).or_insert(usize::MAX);
+        *newest = (*newest).min(home % seen.sandboxes.len());
+        c.sandbox = seen.sandboxes[*newest].id.clone();
         c.state = [
             RunState::Running,
             RunState::Exited,
