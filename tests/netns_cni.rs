@@ -155,9 +155,11 @@ fn address(result: &Value, index: usize) -> IpAddr {
 
 /// Connects from one namespace to a listener in another (or the same one).
 fn connects(from: &Netns, to: &Netns, ip: IpAddr) {
-    let listener = netns::run_in(to, || TcpListener::bind(SocketAddr::new(ip, 8080)).unwrap()).unwrap();
+    // Any port: a child that another test is just starting may still hold the last one open.
+    let listener = netns::run_in(to, || TcpListener::bind(SocketAddr::new(ip, 0)).unwrap()).unwrap();
+    let port = listener.local_addr().unwrap();
     let peer = netns::run_in(from, || {
-        TcpStream::connect_timeout(&SocketAddr::new(ip, 8080), Duration::from_secs(5)).unwrap()
+        TcpStream::connect_timeout(&port, Duration::from_secs(5)).unwrap()
     })
     .unwrap();
     let (_, seen) = listener.accept().unwrap();
