@@ -211,8 +211,6 @@ const ALONE: &[Case] = &[
     ("stream_end::vanished_clients", stream_end::vanished_clients),
     ("stream_end::agent_restarts", stream_end::agent_restarts),
     ("node_security::slow_clients", node_security::slow_clients),
-    // Takes most of a node.
-    ("pods::resize", pods::resize),
     ("resources::reservations", resources::reservations),
     ("admission::preemption", admission::preemption),
     ("agent::restart", agent::restart),
@@ -225,6 +223,8 @@ const ALONE: &[Case] = &[
     ("recover::power_cut", recover::power_cut),
     ("static_pods::agent_down", static_pods::agent_down),
     ("static_pods::api_server_gone", static_pods::api_server_gone),
+    // Takes most of a node; what comes next needs little.
+    ("pods::resize", pods::resize),
     ("join::refused_credentials", join::refused_credentials),
     ("join::unreachable_server", join::unreachable_server),
     ("identity::bootstrap", identity::bootstrap),
