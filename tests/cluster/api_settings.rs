@@ -5,42 +5,26 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use nix::sys::signal::Signal;
 use rcgen::{KeyPair, SigningKey};
 use rustlet_lab::kube::{Seen, eventually, throughout};
-use rustlet_lab::node::Guest;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 
 use crate::caller::Caller;
 use crate::node_security::{account, token};
-use crate::support::{Case, LIMIT, Lab, pod, shell};
+use crate::support::{Case, LIMIT, Lab, Third, pod, shell};
 
 const TAINT: &str = "--register-with-taints=lab-test=api-settings:NoSchedule";
 
 /// A third node while a test runs.
 struct Visitor<'a> {
-    lab: &'a Lab,
-    node: Guest,
-}
-
-impl Drop for Visitor<'_> {
-    fn drop(&mut self) {
-        if self.node.agent_pid().is_some() {
-            let _ = self.node.kill_agent(Signal::SIGKILL);
-        }
-        let _ = self
-            .lab
-            .kube
-            .delete(&format!("/api/v1/nodes/{}", self.node.name()));
-    }
+    node: Third<'a>,
 }
 
 impl<'a> Visitor<'a> {
     fn new(lab: &'a Lab, setting: &str) -> Result<Self> {
         let visitor = Self {
-            lab,
-            node: lab.cluster().guest()?,
+            node: Third::new(lab)?,
         };
         visitor.node.start_agent_with(&[TAINT, setting])?;
         let admin = Caller::admin(lab)?.at(&visitor.node);

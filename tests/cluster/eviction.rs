@@ -8,10 +8,9 @@ use anyhow::{Result, ensure};
 use nix::sys::signal::Signal;
 use rustlet_lab::images::{BUSYBOX, ECHO};
 use rustlet_lab::kube::{Seen, condition, eventually};
-use rustlet_lab::node::Guest;
 use serde_json::{Value, json};
 
-use crate::support::{Case, LIMIT, Lab, pod, shell};
+use crate::support::{Case, LIMIT, Lab, Third, pod, shell};
 
 /// The other cases' Pods stay away.
 const TAINT: &str = "--register-with-taints=lab-test=eviction:NoSchedule";
@@ -25,26 +24,14 @@ const LONG: Duration = Duration::from_secs(150);
 /// A third node while a case runs.
 struct Scarce<'a> {
     lab: &'a Lab,
-    node: Guest,
-}
-
-impl Drop for Scarce<'_> {
-    fn drop(&mut self) {
-        if self.node.agent_pid().is_some() {
-            let _ = self.node.kill_agent(Signal::SIGKILL);
-        }
-        let _ = self
-            .lab
-            .kube
-            .delete(&format!("/api/v1/nodes/{}", self.node.name()));
-    }
+    node: Third<'a>,
 }
 
 impl<'a> Scarce<'a> {
     fn new(lab: &'a Lab, flags: &[&str]) -> Result<Self> {
         let node = Self {
             lab,
-            node: lab.cluster().guest()?,
+            node: Third::new(lab)?,
         };
         node.start(flags)?;
         lab.cluster().adopt(&node.node)?;
@@ -246,7 +233,7 @@ pub(crate) fn memory_pressure(lab: &Lab) -> Result<()> {
 
 /// A full disk costs the Pod that has filled it, and then the node is well again.
 pub(crate) fn disk_pressure(lab: &Lab) -> Result<()> {
-    let guest = lab.cluster().guest()?;
+    let guest = Third::new(lab)?;
     guest.exec(&[
         "mount",
         "-t",

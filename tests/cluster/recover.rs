@@ -8,12 +8,12 @@ use nix::sys::signal::Signal;
 use rustlet_lab::images;
 use rustlet_lab::inside::{Residue, container_id};
 use rustlet_lab::kube::{self, Seen, condition, eventually, throughout};
-use rustlet_lab::node::{Guest, Node};
+use rustlet_lab::node::Node;
 use serde_json::{Value, json};
 
 use crate::agent::back;
 use crate::life::{code, of, shared, sidecar, step};
-use crate::support::{Case, LIMIT, Lab, echo_container, pod, restarts, status};
+use crate::support::{Case, LIMIT, Lab, Third, echo_container, pod, restarts, status};
 
 const NOT_YET: &str = "sleep 1000";
 
@@ -492,23 +492,11 @@ fn kube_container(pod: &Value) -> &str {
     pod["spec"]["containers"][0]["name"].as_str().unwrap_or_default()
 }
 
-/// A node while a case runs.
-struct Third<'a>(&'a Lab, Guest);
-
-impl Drop for Third<'_> {
-    fn drop(&mut self) {
-        if self.1.agent_pid().is_some() {
-            let _ = self.1.kill_agent(Signal::SIGKILL);
-        }
-        let _ = self.0.kube.delete(&format!("/api/v1/nodes/{}", self.1.name()));
-    }
-}
-
 /// The power fails. What should run runs again after it, in a new sandbox, counted as a restart; what was over is over; the
 /// Node says that it was rebooted.
 pub(crate) fn power_cut(lab: &Lab) -> Result<()> {
-    let third = Third(lab, lab.cluster().guest()?);
-    let node: &Node = &third.1;
+    let third = Third::new(lab)?;
+    let node: &Node = &third;
     let taint = &["--register-with-taints=lab-test=recover:NoSchedule"];
     node.start_agent_with(taint)?;
     lab.cluster().adopt(node)?;

@@ -9,11 +9,10 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use rustlet::testing::fake_systemd::{FakeSystemd, bus_config};
 use rustlet_lab::kube::{Seen, condition, eventually};
-use rustlet_lab::node::Guest;
 use rustlet_lab::proc::Proc;
 use serde_json::{Value, json};
 
-use crate::support::{Case, LIMIT, Lab, pod, restarts, shell};
+use crate::support::{Case, LIMIT, Lab, Third, pod, restarts, shell};
 
 /// The other cases' Pods stay away.
 const TAINT: &str = "--register-with-taints=lab-test=shutdown:NoSchedule";
@@ -35,27 +34,15 @@ const TOTAL: Duration = Duration::from_secs(46);
 /// A third node with a bus, while a case runs.
 struct Mortal<'a> {
     lab: &'a Lab,
-    node: Guest,
+    node: Third<'a>,
     _bus: Proc,
     /// Runs the stand-in.
     runtime: tokio::runtime::Runtime,
 }
 
-impl Drop for Mortal<'_> {
-    fn drop(&mut self) {
-        if self.node.agent_pid().is_some() {
-            let _ = self.node.kill_agent(Signal::SIGKILL);
-        }
-        let _ = self
-            .lab
-            .kube
-            .delete(&format!("/api/v1/nodes/{}", self.node.name()));
-    }
-}
-
 impl<'a> Mortal<'a> {
     fn new(lab: &'a Lab) -> Result<Self> {
-        let node = lab.cluster().guest()?;
+        let node = Third::new(lab)?;
         node.exec(&["mkdir", "-p", "/run/dbus"])?;
         node.write("/etc/dbus-1/lab.conf", &bus_config(SOCKET))?;
         #[expect(clippy::disallowed_methods, reason = "it lives as long as the test")]

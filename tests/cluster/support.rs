@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use nix::sys::signal::Signal;
 use rustlet_lab::cluster::{Cluster, Options};
 use rustlet_lab::demo::stage::COREDNS;
 use rustlet_lab::images;
 use rustlet_lab::inside::Residue;
 use rustlet_lab::kube::{self, Kube, Seen, condition, describe_pods, eventually};
-use rustlet_lab::node::{AgentKind, Node};
+use rustlet_lab::node::{AgentKind, Guest, Node};
 use rustlet_lab::ns::Machine;
 use rustlet_lab::progress::Step;
 use serde_json::{Value, json};
@@ -421,4 +422,37 @@ pub(crate) fn status(pod: &Value) -> &Value {
 
 pub(crate) fn restarts(pod: &Value) -> u64 {
     status(pod)["restartCount"].as_u64().unwrap_or(0)
+}
+
+/// A third node while a case runs; its agent and its Node go with it.
+pub(crate) struct Third<'a> {
+    lab: &'a Lab,
+    guest: Guest,
+}
+
+impl<'a> Third<'a> {
+    pub(crate) fn new(lab: &'a Lab) -> Result<Self> {
+        let guest = lab.cluster().guest()?;
+        Ok(Self { lab, guest })
+    }
+}
+
+impl std::ops::Deref for Third<'_> {
+    type Target = Guest;
+
+    fn deref(&self) -> &Guest {
+        &self.guest
+    }
+}
+
+impl Drop for Third<'_> {
+    fn drop(&mut self) {
+        if self.guest.agent_pid().is_some() {
+            let _ = self.guest.kill_agent(Signal::SIGKILL);
+        }
+        let _ = self
+            .lab
+            .kube
+            .delete(&format!("/api/v1/nodes/{}", self.guest.name()));
+    }
 }
